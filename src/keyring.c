@@ -1,0 +1,241 @@
+/*
+ * keyring.c
+ *	  Loads wacta.signing_key once a backend and keeps it decrypted.
+ *
+ * Verifying a link must not cost a query and a PGP decryption each time, so the
+ * ring is cached.  A statement trigger on wacta.signing_key sends a relcache
+ * invalidation for the table; every backend drops its copy when it sees one,
+ * also when the change rolls back.
+ *
+ * The ring is read as the owner of the table, so that a role which may verify a
+ * link needs no right on the keys.  The query is fixed and qualified, and runs
+ * with SECURITY_RESTRICTED_OPERATION.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "postgres.h"
+
+#include "keyring.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "common/hmac.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "seal.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+static const char *const LOAD_KEYS =
+"SELECT key_id, purpose, retired_at IS NOT NULL, sealed"
+"  FROM wacta.signing_key ORDER BY key_id";
+
+/* The ring, all of it in KeyringContext; keyring_relid is what it was read from. */
+static MemoryContext KeyringContext = NULL;
+static SigningKey *ring = NULL;
+static int	ring_size = 0;
+static bool ring_valid = false;
+static Oid	keyring_relid = InvalidOid;
+
+static void
+keyring_invalidated(Datum arg, Oid relid)
+{
+	/* InvalidOid means that everything may have changed */
+	if (relid == InvalidOid || relid == keyring_relid)
+		ring_valid = false;
+}
+
+void
+keyring_init(void)
+{
+	CacheRegisterRelcacheCallback(keyring_invalidated, (Datum) 0);
+}
+
+/* Overwrites the secrets before their memory is given back. */
+static void
+wipe_ring(void)
+{
+	int			i;
+
+	for (i = 0; i < ring_size; i++)
+		explicit_bzero(ring[i].secret, ring[i].secret_len);
+	ring = NULL;
+	ring_size = 0;
+	if (KeyringContext == NULL)
+		KeyringContext = AllocSetContextCreate(TopMemoryContext, "wacta key ring",
+											   ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(KeyringContext);
+}
+
+static Oid
+signing_key_relid(void)
+{
+	Oid			nsp = get_namespace_oid("wacta", true);
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid("signing_key", nsp) : InvalidOid;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"wacta\" is not installed in this database"),
+				 errhint("Run CREATE EXTENSION wacta CASCADE.")));
+	return relid;
+}
+
+static Oid
+relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* Decrypts row i of the current SPI result into *key. */
+static void
+read_key(uint64 i, SigningKey *key)
+{
+	HeapTuple	row = SPI_tuptable->vals[i];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	bool		isnull;
+	char	   *purpose = SPI_getvalue(row, desc, 2);
+	bytea	   *sealed = DatumGetByteaPP(SPI_getbinval(row, desc, 4, &isnull));
+	bytea	   *secret = wacta_unseal(sealed);
+
+	key->key_id = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
+	key->purpose = strcmp(purpose, "session") == 0 ? KEY_SESSION : KEY_LINK;
+	key->retired = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
+	key->secret_len = VARSIZE_ANY_EXHDR(secret);
+	key->secret = MemoryContextAlloc(KeyringContext, key->secret_len);
+	memcpy(key->secret, VARDATA_ANY(secret), key->secret_len);
+	explicit_bzero(VARDATA_ANY(secret), key->secret_len);
+}
+
+static void
+load_ring(void)
+{
+	int			n;
+	SigningKey *keys;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(LOAD_KEYS, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read wacta.signing_key");
+	keys = MemoryContextAllocZero(KeyringContext,
+								  sizeof(SigningKey) * Max(SPI_processed, 1));
+	for (n = 0; n < (int) SPI_processed; n++)
+		read_key(n, &keys[n]);
+	ring = keys;
+	ring_size = n;
+	SPI_finish();
+}
+
+/*
+ * Reads the ring with the newest snapshot: under an old one (REPEATABLE READ)
+ * we would cache a state whose invalidation we have already seen.
+ */
+static void
+refresh_ring(void)
+{
+	Oid			relid = signing_key_relid();
+	Oid			save_user;
+	int			save_sec;
+
+	wipe_ring();
+	keyring_relid = relid;
+	ring_valid = true;			/* before reading: an invalidation meanwhile must stick */
+	GetUserIdAndSecContext(&save_user, &save_sec);
+	SetUserIdAndSecContext(relation_owner(relid),
+						   save_sec | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	PushActiveSnapshot(GetLatestSnapshot());
+	PG_TRY();
+	{
+		load_ring();
+	}
+	PG_CATCH();
+	{
+		ring_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	PopActiveSnapshot();
+	SetUserIdAndSecContext(save_user, save_sec);
+}
+
+int
+keyring_keys(const SigningKey **keys)
+{
+	if (!ring_valid)
+		refresh_ring();
+	*keys = ring;
+	return ring_size;
+}
+
+const SigningKey *
+keyring_current(KeyPurpose purpose)
+{
+	const SigningKey *keys;
+	int			n = keyring_keys(&keys);
+
+	while (--n >= 0)
+		if (keys[n].purpose == purpose && !keys[n].retired)
+			return &keys[n];
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("there is no signing key for %s",
+					purpose == KEY_SESSION ? "staff sessions" : "links"),
+			 purpose == KEY_SESSION
+			 ? errhint("Set one with wacta.set_session_secret().")
+			 : errhint("Add one with wacta.add_signing_key().")));
+	return NULL;				/* keep the compiler quiet */
+}
+
+void
+wacta_hmac_sha256(const SigningKey *key, const uint8 *data, size_t len,
+				  uint8 mac[WACTA_MAC_LEN])
+{
+	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA256);
+
+	if (ctx == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	if (pg_hmac_init(ctx, key->secret, key->secret_len) < 0 ||
+		pg_hmac_update(ctx, data, len) < 0 ||
+		pg_hmac_final(ctx, mac, WACTA_MAC_LEN) < 0)
+	{
+		const char *why = pg_hmac_error(ctx);
+
+		pg_hmac_free(ctx);
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute HMAC-SHA256: %s", why)));
+	}
+	pg_hmac_free(ctx);
+}
+
+PG_FUNCTION_INFO_V1(wacta_keyring_changed);
+
+/* Statement trigger on wacta.signing_key: makes every backend read it anew. */
+Datum
+wacta_keyring_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("keyring_changed() must be called as a trigger")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,290 @@
+/*
+ * shmem.c
+ *	  The slots of the couriers in shared memory, and their changes of state.
+ *
+ * Who changes a slot: the launcher makes and frees it and starts its courier;
+ * the courier attaches, counts, and says how it ended.  Other backends only
+ * read, but for wake-ups (wake.c) and suspensions (lifecycle.c).
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "postgres.h"
+
+#include "shmem.h"
+
+#include "backoff.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+#include "wacta.h"
+
+#define TRANCHE				"wacta"
+
+/* The launcher's schedule: 1 s to 60 s, forgotten after 60 s of health */
+#define RESTART_BASE		USECS_PER_SEC
+#define RESTART_CAP			(60 * USECS_PER_SEC)
+#define RESTART_JITTER		0.25
+#define HEALTHY_MS			60000
+#define ABSENT_RETRY_MS		60000
+
+WactaShared *wacta_shared = NULL;
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+/* In a courier: its slot, and what its end will mean if it exits with 0. */
+static CourierSlot *my_slot = NULL;
+static CourierState my_exit_state = COURIER_WAITING;
+
+static int
+slot_count(void)
+{
+	return wacta_max_databases * MAX_COURIERS_PER_DATABASE;
+}
+
+static Size
+slots_size(void)
+{
+	return MAXALIGN(add_size(offsetof(WactaShared, slot),
+							 mul_size(slot_count(), sizeof(CourierSlot))));
+}
+
+static Size
+shared_size(void)
+{
+	return add_size(slots_size(), mul_size(MaxBackends, sizeof(Suspension)));
+}
+
+static void
+request_shmem(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+static void
+startup_shmem(void)
+{
+	bool		found;
+	int			i;
+	int			j;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	wacta_shared = ShmemInitStruct("wacta", shared_size(), &found);
+	if (!found)
+	{
+		memset(wacta_shared, 0, shared_size());
+		wacta_shared->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+		wacta_shared->n_slots = slot_count();
+		wacta_shared->n_suspensions = MaxBackends;
+		wacta_shared->suspensions = (Suspension *) ((char *) wacta_shared + slots_size());
+		for (i = 0; i < wacta_shared->n_slots; i++)
+			for (j = 0; j < COURIER_COUNTERS; j++)
+				pg_atomic_init_u64(&wacta_shared->slot[i].counter[j], 0);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+wacta_shmem_init(void)
+{
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+bool
+database_is_suspended(Oid database)
+{
+	int			i;
+
+	for (i = 0; i < wacta_shared->n_suspensions; i++)
+		if (wacta_shared->suspensions[i].pid != 0 &&
+			wacta_shared->suspensions[i].database_oid == database)
+			return true;
+	return false;
+}
+
+/* Enters a state; the launcher may start the courier again when it is due. */
+void
+slot_set_state(CourierSlot *slot, CourierState state)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (slot->state != state || slot->since == 0)
+		slot->since = now;
+	slot->state = state;
+	slot->next_start = now;
+	if (state == COURIER_ABSENT)
+		slot->next_start = TimestampTzPlusMilliseconds(now, ABSENT_RETRY_MS);
+}
+
+void
+slot_set_error(CourierSlot *slot, const char *error)
+{
+	strlcpy(slot->last_error, error, sizeof(slot->last_error));
+	slot->last_error_at = GetCurrentTimestamp();
+}
+
+/* Notes one more failure in a row and when to try again. */
+void
+slot_fail(CourierSlot *slot, const char *error)
+{
+	slot_set_error(slot, error);
+	slot_set_state(slot, COURIER_BACKOFF);
+	slot->failures++;
+	slot->next_start += backoff_delay(slot->failures, RESTART_BASE, RESTART_CAP,
+									  RESTART_JITTER,
+									  (uint64) (slot - wacta_shared->slot));
+}
+
+void
+wake_launcher(void)
+{
+	if (wacta_shared->launcher_latch != NULL)
+		SetLatch(wacta_shared->launcher_latch);
+}
+
+/* An error while the lock was held must not make the exit wait for itself. */
+static void
+launcher_detach(int code, Datum arg)
+{
+	LWLockReleaseAll();
+	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
+	wacta_shared->launcher_pid = 0;
+	wacta_shared->launcher_latch = NULL;
+	LWLockRelease(wacta_shared->lock);
+}
+
+/*
+ * Called by the launcher before it connects.  Couriers of a former launcher go
+ * on working: to stop them would leave what they have in flight in doubt.  One
+ * that was being started is given up, for its generation is over.
+ */
+void
+launcher_attach(void)
+{
+	int			i;
+
+	before_shmem_exit(launcher_detach, (Datum) 0);
+	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
+	wacta_shared->launcher_pid = MyProcPid;
+	wacta_shared->launcher_latch = MyLatch;
+	for (i = 0; i < wacta_shared->n_slots; i++)
+	{
+		CourierSlot *slot = &wacta_shared->slot[i];
+
+		if (slot->in_use && slot->state == COURIER_STARTING)
+		{
+			slot->generation++;
+			slot_set_state(slot, COURIER_WAITING);
+		}
+	}
+	LWLockRelease(wacta_shared->lock);
+}
+
+/*
+ * Says how the courier ended.  Must not touch libcurl, which may be in any
+ * state here, and runs after the transaction, if any, has been aborted.
+ */
+static void
+courier_detach(int code, Datum arg)
+{
+	CourierSlot *slot = my_slot;
+	bool		noted;
+
+	LWLockReleaseAll();
+	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
+	noted = slot->last_error_at >= slot->since;
+	if (TimestampDifferenceExceeds(slot->since, GetCurrentTimestamp(), HEALTHY_MS))
+		slot->failures = 0;
+	slot->pid = 0;
+	slot->latch = NULL;
+	if (code == 0)
+		slot_set_state(slot, my_exit_state);
+	else if (slot->stopping || database_is_suspended(slot->database_oid))
+		slot_set_state(slot, COURIER_WAITING);
+	else
+		slot_fail(slot, noted ? slot->last_error : "ended early, see the server log");
+	slot->stopping = false;
+	wake_launcher();
+	LWLockRelease(wacta_shared->lock);
+	pg_atomic_write_u64(&slot->counter[COUNT_IN_FLIGHT], 0);
+}
+
+/*
+ * Takes the slot; false when the launcher has given this courier up, or the
+ * database must stay free.  Call it before connecting: a courier that has not
+ * attached is never in a database, and shutdown runs the callback last.
+ */
+bool
+courier_attach(int slot_no, uint32 generation)
+{
+	CourierSlot *slot = &wacta_shared->slot[slot_no];
+	bool		mine;
+
+	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
+	mine = slot->in_use && slot->state == COURIER_STARTING && slot->generation == generation;
+	if (mine && database_is_suspended(slot->database_oid))
+	{
+		slot_set_state(slot, COURIER_WAITING);
+		mine = false;
+	}
+	if (mine)
+	{
+		my_slot = slot;
+		slot_set_state(slot, COURIER_RUNNING);
+		slot->stopping = false;
+		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
+		before_shmem_exit(courier_detach, (Datum) 0);
+	}
+	LWLockRelease(wacta_shared->lock);
+	return mine;
+}
+
+/*
+ * The courier is about to exit with 0: what that means, and why.  False when it
+ * is what was noted last.
+ */
+bool
+courier_leave(CourierState state, const char *reason)
+{
+	bool		news = strcmp(my_slot->last_error, reason) != 0;
+
+	my_exit_state = state;
+	courier_note_error(reason);
+	return news;
+}
+
+void
+courier_note_error(const char *error)
+{
+	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
+	slot_set_error(my_slot, error);
+	LWLockRelease(wacta_shared->lock);
+}
+
+/* Only the courier itself writes its counters, so no read-modify-write is needed. */
+void
+courier_count(CourierCounter which, int64 n)
+{
+	pg_atomic_uint64 *counter = &my_slot->counter[which];
+
+	pg_atomic_write_u64(counter, pg_atomic_read_u64(counter) + n);
+}
+
+void
+courier_set_in_flight(int n)
+{
+	pg_atomic_write_u64(&my_slot->counter[COUNT_IN_FLIGHT], n);
+}

@@ -1,0 +1,130 @@
+/*
+ * shmem.h
+ *	  What launcher, couriers and ordinary backends know of each other.
+ *
+ * Shared memory holds plain data only: no heap pointer, no file descriptor, no
+ * BackgroundWorkerHandle.  A Latch pointer is plain in this sense, because
+ * latches are part of the PGPROC array, which every process maps at one address.
+ *
+ * One LWLock guards everything but the counters, which are atomic.  It is held
+ * for a look at the slots and never while anything is waited for.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#ifndef WACTA_SHMEM_H
+#define WACTA_SHMEM_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#define MAX_COURIERS_PER_DATABASE	8
+#define MAX_IN_FLIGHT				2000
+
+#define COURIER_ERROR_LEN			256
+
+/*
+ *	WAITING ──▶ STARTING ──▶ RUNNING ──▶ WAITING (told to stop)
+ *	                │           │  └───▶ ABSENT  (nothing to do here, for now)
+ *	                └───────────┴──────▶ BACKOFF (failed)
+ *
+ * From WAITING, ABSENT and BACKOFF the launcher goes to STARTING when next_start
+ * has come, unless the database is suspended.
+ */
+typedef enum CourierState
+{
+	COURIER_WAITING,
+	COURIER_STARTING,			/* registered, has not called courier_attach() */
+	COURIER_RUNNING,			/* pid and latch are set */
+	COURIER_ABSENT,				/* no such database, role or extension */
+	COURIER_BACKOFF
+} CourierState;
+
+typedef enum CourierCounter
+{
+	COUNT_IN_FLIGHT,			/* a gauge, the others only grow */
+	COUNT_CLAIMED,
+	COUNT_ACCEPTED,
+	COUNT_FAILED,
+	COUNT_IN_DOUBT,
+	COUNT_RETRIED,
+	COURIER_COUNTERS
+} CourierCounter;
+
+/* One courier that should run: number n of one of the listed databases. */
+typedef struct CourierSlot
+{
+	bool		in_use;
+	NameData	database;
+	int			number;			/* 0 .. couriers_per_database - 1 */
+	Oid			database_oid;	/* InvalidOid: there is no such database */
+	Oid			role_oid;
+
+	CourierState state;
+	TimestampTz since;			/* start of this state */
+	TimestampTz next_start;
+	uint32		generation;		/* tells a late starter that its turn is over */
+	bool		stopping;		/* told to stop: its end is no failure */
+	bool		look_again;		/* something was installed: do not wait for next_start */
+	int			starts;
+	int			failures;		/* in a row */
+
+	pid_t		pid;
+	Latch	   *latch;
+
+	char		last_error[COURIER_ERROR_LEN];
+	TimestampTz last_error_at;
+
+	pg_atomic_uint64 counter[COURIER_COUNTERS];
+} CourierSlot;
+
+/* What the launcher hands to a courier in bgw_extra; bgw_main_arg is the slot. */
+typedef struct CourierLaunch
+{
+	uint32		generation;
+	Oid			database_oid;
+	Oid			role_oid;
+	int			number;
+} CourierLaunch;
+
+/* A backend that needs a database free of couriers until its transaction ends. */
+typedef struct Suspension
+{
+	pid_t		pid;			/* 0: free entry */
+	Oid			database_oid;
+} Suspension;
+
+typedef struct WactaShared
+{
+	LWLock	   *lock;
+	pid_t		launcher_pid;
+	Latch	   *launcher_latch;
+	int			n_slots;
+	int			n_suspensions;
+	Suspension *suspensions;	/* n_suspensions of them, after the slots */
+	CourierSlot slot[FLEXIBLE_ARRAY_MEMBER];
+} WactaShared;
+
+/* NULL in a server that does not preload wacta. */
+extern PGDLLEXPORT WactaShared *wacta_shared;
+
+extern void wacta_shmem_init(void);
+
+/* The caller holds the lock for the first three. */
+extern bool database_is_suspended(Oid database);
+extern void slot_set_state(CourierSlot *slot, CourierState state);
+extern void slot_set_error(CourierSlot *slot, const char *error);
+extern void slot_fail(CourierSlot *slot, const char *error);
+extern void wake_launcher(void);
+
+extern void launcher_attach(void);
+
+/* Called by a courier about its own slot. */
+extern PGDLLEXPORT bool courier_attach(int slot_no, uint32 generation);
+extern PGDLLEXPORT bool courier_leave(CourierState state, const char *reason);
+extern PGDLLEXPORT void courier_note_error(const char *error);
+extern PGDLLEXPORT void courier_count(CourierCounter which, int64 n);
+extern PGDLLEXPORT void courier_set_in_flight(int n);
+
+#endif							/* WACTA_SHMEM_H */

@@ -1,0 +1,51 @@
+--
+-- 05_machine: what the launcher and the couriers offer to SQL.
+--
+-- The C code stands in src/wake.c, src/status.c and src/backoff.c.
+--
+
+CREATE FUNCTION wacta.wake_courier() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wacta_wake_courier';
+COMMENT ON FUNCTION wacta.wake_courier() IS
+'Trigger for statements that add messages: wakes the couriers of this database when the transaction commits.';
+REVOKE ALL ON FUNCTION wacta.wake_courier() FROM PUBLIC;
+
+CREATE FUNCTION wacta.wake_launcher() RETURNS void
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_wake_launcher';
+COMMENT ON FUNCTION wacta.wake_launcher() IS
+'Has the launcher look again, when the transaction commits, for couriers that found nothing to do in this database.';
+REVOKE ALL ON FUNCTION wacta.wake_launcher() FROM PUBLIC;
+
+CREATE FUNCTION wacta.courier_status(
+    OUT database name,
+    OUT courier int,
+    OUT pid int,
+    OUT state text,
+    OUT since timestamptz,
+    OUT in_flight int,
+    OUT claimed bigint,
+    OUT accepted bigint,
+    OUT failed bigint,
+    OUT in_doubt bigint,
+    OUT retried bigint,
+    OUT restarts int,
+    OUT next_start timestamptz,
+    OUT last_error text,
+    OUT last_error_at timestamptz
+) RETURNS SETOF record
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_courier_status';
+COMMENT ON FUNCTION wacta.courier_status() IS
+'One row for each courier of the server: what it does, what it has done since the server or its entry in wacta.databases was made, and why it does not run.';
+REVOKE ALL ON FUNCTION wacta.courier_status() FROM PUBLIC;
+
+CREATE FUNCTION wacta.backoff(
+    attempt int,
+    base interval,
+    cap interval,
+    jitter float8,
+    seed bigint
+) RETURNS interval
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'wacta_backoff';
+COMMENT ON FUNCTION wacta.backoff(int, interval, interval, float8, bigint) IS
+'The delay after the given attempt: base doubled each time, at most cap, then shortened by up to the share jitter of it; the same seed gives the same delays.';
+REVOKE ALL ON FUNCTION wacta.backoff(int, interval, interval, float8, bigint) FROM PUBLIC;

@@ -1,0 +1,169 @@
+-- The clock, the one row of configuration, countries and phone numbers.
+
+CREATE FUNCTION wacta.now() RETURNS timestamptz
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'wacta_now_sql';
+COMMENT ON FUNCTION wacta.now() IS
+'The clock of the domain: clock_timestamp(), or the time a test has pinned with wacta.fixed_now.';
+
+-- Seeded tables are dumped whole. On restore their seed is there already, so a restored row takes the place of the
+-- seeded one with the same key (the trigger's arguments) instead of colliding with it.
+CREATE FUNCTION wacta.replace_seeded() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  condition text := (SELECT string_agg(format('%1$I = ($1).%1$I', a), ' AND ') FROM unnest(TG_ARGV) a);
+BEGIN
+  EXECUTE format('DELETE FROM %I.%I WHERE %s', TG_TABLE_SCHEMA, TG_TABLE_NAME, condition) USING NEW;
+  RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION wacta.replace_seeded() IS
+'Trigger: an inserted row replaces the row with the same key, so that a restore keeps the dumped settings.';
+
+CREATE TABLE wacta.config (
+  only_row          boolean  PRIMARY KEY DEFAULT true CHECK (only_row),
+  base_url          text     NOT NULL DEFAULT 'http://127.0.0.1:8080' CHECK (base_url ~ '^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$'),
+  brand             text     NOT NULL DEFAULT 'wacta',
+  default_country   text     NOT NULL DEFAULT 'IN',
+  time_zone         text     NOT NULL DEFAULT 'Asia/Kolkata',
+  click_mode        text     NOT NULL DEFAULT 'auto'   CHECK (click_mode IN ('auto', 'confirm', 'direct')),
+  link_style        text     NOT NULL DEFAULT 'signed' CHECK (link_style IN ('signed', 'seed')),
+  link_ttl          interval          DEFAULT '90 days',
+  seed_link_ttl     interval,
+  require_opt_in    boolean  NOT NULL DEFAULT false,
+  pitch_gap         interval NOT NULL DEFAULT '12 hours',
+  message_ttl       interval NOT NULL DEFAULT '3 days',
+  max_attempts      integer  NOT NULL DEFAULT 8 CHECK (max_attempts > 0),
+  retry_base        interval NOT NULL DEFAULT '10 seconds',
+  retry_cap         interval NOT NULL DEFAULT '1 hour',
+  lease             interval NOT NULL DEFAULT '5 minutes',
+  follow_up_delay   interval NOT NULL DEFAULT '15 minutes',
+  session_ttl       interval NOT NULL DEFAULT '12 hours',
+  stop_words        text[]   NOT NULL DEFAULT '{stop,unsubscribe,"opt out",optout,cancel,रोकें,बंद,बंद करो,बंद करें}',
+  start_words       text[]   NOT NULL DEFAULT '{start,subscribe,"opt in",optin,शुरू,शुरू करें}',
+  CONSTRAINT seed_links_outlive_now CHECK (seed_link_ttl > '0' AND link_ttl > '0')
+);
+COMMENT ON TABLE wacta.config IS 'The one row of settings of this database; change it with UPDATE as wacta_admin.';
+COMMENT ON COLUMN wacta.config.base_url IS 'Where customers reach the front door, without a slash at the end.';
+COMMENT ON COLUMN wacta.config.default_country IS 'ISO code of the country whose numbers come without a country code (see wacta.country).';
+COMMENT ON COLUMN wacta.config.click_mode IS 'auto: the page posts itself; confirm: a button always; direct: the front door turns the GET into the POST.';
+COMMENT ON COLUMN wacta.config.link_style IS 'signed: BASE/t/<token>; seed: BASE/track/<lead_id>/?token=…&action=….';
+COMMENT ON COLUMN wacta.config.link_ttl IS 'How long a signed link works; NULL: until its key is retired.';
+COMMENT ON COLUMN wacta.config.seed_link_ttl IS 'How long a link in the seed format works; NULL: until its key is retired.';
+COMMENT ON COLUMN wacta.config.require_opt_in IS 'Send only to people whose consent was granted, not also to those who never said.';
+COMMENT ON COLUMN wacta.config.pitch_gap IS 'process_ivr sends one person at most one message in this time.';
+COMMENT ON COLUMN wacta.config.message_ttl IS 'A message that was not sent within this time expires.';
+COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this long is in doubt; must exceed wacta.request_timeout.';
+COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these words withdraws consent (case, spaces and punctuation do not matter).';
+
+INSERT INTO wacta.config DEFAULT VALUES;
+CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.config
+  FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('only_row');
+
+-- ITU-T E.164 numbering plans, as far as a national number must be told from an international one.
+CREATE TABLE wacta.country (
+  iso          text PRIMARY KEY CHECK (iso ~ '^[A-Z]{2}$'),
+  calling_code text NOT NULL CHECK (calling_code ~ '^[1-9][0-9]{0,2}$'),
+  trunk_prefix text NOT NULL DEFAULT '0' CHECK (trunk_prefix ~ '^[0-9]*$'),
+  national_min integer NOT NULL,
+  national_max integer NOT NULL,
+  CHECK (national_min BETWEEN 4 AND national_max AND national_max <= 14)
+);
+COMMENT ON TABLE wacta.country IS 'How a country writes its national phone numbers (ITU-T E.164); add the one that is missing.';
+INSERT INTO wacta.country VALUES
+  ('IN', '91', '0', 10, 10), ('US', '1', '1', 10, 10), ('CA', '1', '1', 10, 10), ('GB', '44', '0', 9, 10),
+  ('AE', '971', '0', 8, 9), ('SA', '966', '0', 8, 9), ('SG', '65', '', 8, 8), ('AU', '61', '0', 9, 9),
+  ('NP', '977', '0', 8, 10), ('BD', '880', '0', 8, 10), ('LK', '94', '0', 9, 9), ('PK', '92', '0', 9, 10),
+  ('DE', '49', '0', 6, 12), ('FR', '33', '0', 9, 9), ('ZA', '27', '0', 9, 9), ('KE', '254', '0', 9, 9),
+  ('NG', '234', '0', 8, 10), ('BR', '55', '0', 10, 11), ('MX', '52', '', 10, 10), ('ID', '62', '0', 8, 12),
+  ('MY', '60', '0', 8, 10), ('PH', '63', '0', 8, 10);
+CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.country
+  FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('iso');
+
+CREATE FUNCTION wacta.normalize_phone(raw text, country text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  c      wacta.country;
+  cleaned text := regexp_replace(regexp_replace(coalesce(raw, ''), '^\s*(tel|whatsapp|sip):', '', 'i'), '[\s().\-\u00A0\u2010-\u2015]', '', 'g');
+  digits text := ltrim(cleaned, '+');
+BEGIN
+  IF digits !~ '^[0-9]{4,20}$' OR cleaned ~ '^\+\+' THEN
+    RETURN NULL;
+  END IF;
+  SELECT * INTO c FROM wacta.country
+   WHERE iso = coalesce(normalize_phone.country, (SELECT default_country FROM wacta.config));
+  IF cleaned LIKE '+%' OR digits LIKE '00%' THEN         -- international
+    digits := CASE WHEN cleaned LIKE '+%' THEN digits ELSE substr(digits, 3) END;
+    -- callers write +91 0 98…: the trunk prefix does not belong there
+    IF c.iso IS NOT NULL AND c.trunk_prefix <> '' AND digits LIKE c.calling_code || c.trunk_prefix || '%'
+       AND length(digits) - length(c.calling_code) > c.national_max THEN
+      digits := c.calling_code || substr(digits, length(c.calling_code || c.trunk_prefix) + 1);
+    END IF;
+  ELSIF c.iso IS NULL THEN
+    NULL;                                                -- no such country: only full numbers are understood
+  ELSIF length(digits) BETWEEN c.national_min AND c.national_max
+        AND NOT (c.trunk_prefix <> '' AND digits LIKE c.trunk_prefix || '%') THEN
+    digits := c.calling_code || digits;
+  ELSIF c.trunk_prefix <> '' AND digits LIKE c.trunk_prefix || '%'
+        AND length(digits) - length(c.trunk_prefix) BETWEEN c.national_min AND c.national_max THEN
+    digits := c.calling_code || substr(digits, length(c.trunk_prefix) + 1);
+  ELSIF c.trunk_prefix <> '' AND digits LIKE c.trunk_prefix || c.calling_code || '%'
+        AND length(digits) - length(c.trunk_prefix || c.calling_code) BETWEEN c.national_min AND c.national_max THEN
+    digits := substr(digits, length(c.trunk_prefix) + 1);  -- 091…: some switches put the trunk prefix before all
+  END IF;
+  RETURN wacta.check_e164('+' || digits);
+END
+$$;
+COMMENT ON FUNCTION wacta.normalize_phone(text, text) IS
+'The number in E.164 (+919876543210), or NULL when it is none.
+Understands +91…, 0091…, 91…, 0… and bare national numbers of the country (default: wacta.config.default_country).';
+
+CREATE FUNCTION wacta.check_e164(phone text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  national_length integer;
+  ok boolean;
+BEGIN
+  IF phone !~ '^\+[1-9][0-9]{6,14}$' THEN
+    RETURN NULL;
+  END IF;
+  -- the longest calling code that fits decides; countries that are not listed pass by length alone
+  SELECT bool_or(length(phone) - 1 - length(calling_code) BETWEEN national_min AND national_max) INTO ok
+    FROM wacta.country
+   WHERE phone LIKE '+' || calling_code || '%'
+   GROUP BY calling_code ORDER BY length(calling_code) DESC LIMIT 1;
+  RETURN CASE WHEN coalesce(ok, true) THEN phone END;
+END
+$$;
+COMMENT ON FUNCTION wacta.check_e164(text) IS 'The number itself when its length fits its country''s plan, else NULL.';
+
+CREATE FUNCTION wacta.try_jsonb(body bytea) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN convert_from(body, 'UTF8')::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex THEN
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.try_jsonb(bytea) IS 'The bytes read as JSON, or NULL when they are not.';
+
+CREATE FUNCTION wacta.try_timestamptz(value text, zone text DEFAULT 'UTC') RETURNS timestamptz
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF value ~ '^[0-9]{9,13}(\.[0-9]+)?$' THEN             -- Unix time in seconds, or milliseconds
+    RETURN to_timestamp(value::numeric / CASE WHEN value::numeric > 100000000000 THEN 1000 ELSE 1 END);
+  ELSIF value ~ '[+-][0-9]{2}:?[0-9]{2}$|Z$' THEN
+    RETURN value::timestamptz;
+  END IF;
+  RETURN value::timestamp AT TIME ZONE zone;             -- local time without a zone
+EXCEPTION WHEN data_exception THEN
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.try_timestamptz(text, text) IS
+'A provider''s time: Unix seconds or milliseconds, with a zone, or local to the zone given; NULL when it is none.';

@@ -1,0 +1,201 @@
+-- Request bodies in the provider's own shape (Meta Cloud API, Tata Omni, 360dialog), and what their answers mean.
+
+-- A value as it may stand in a template's parameter: one line, no run of more than four spaces (code 132018), never empty (131008).
+CREATE FUNCTION wacta.parameter_text(value text, fallback text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(nullif(btrim(regexp_replace(regexp_replace($1, '[\r\n\t]+', ' ', 'g'), ' {2,}', ' ', 'g')), ''), $2) $$;
+COMMENT ON FUNCTION wacta.parameter_text(text, text) IS 'A value made fit for a template''s parameter; the fallback when nothing is left.';
+
+CREATE FUNCTION wacta.template_value(name text, m wacta.message) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT wacta.parameter_text(coalesce(m.variables ->> $1,
+           CASE $1 WHEN 'customer_name' THEN (SELECT l.name FROM wacta.lead l WHERE l.lead_id = m.lead_id)
+                   WHEN 'project_name'  THEN (SELECT p.name FROM wacta.project p WHERE p.project_id = m.project_id) END),
+         CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT c.brand FROM wacta.config c) END)
+$$;
+COMMENT ON FUNCTION wacta.template_value(text, wacta.message) IS 'What fills one variable of a template''s body for this message.';
+
+CREATE FUNCTION wacta.template_component(components jsonb, type text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT c FROM jsonb_array_elements($1) c WHERE upper(c ->> 'type') = $2 LIMIT 1 $$;
+COMMENT ON FUNCTION wacta.template_component(jsonb, text) IS 'The component of a type (HEADER, BODY, FOOTER, BUTTONS), or NULL.';
+
+CREATE FUNCTION wacta.variable_count(value text) RETURNS integer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(max((v)[1]::integer), 0) FROM regexp_matches(coalesce($1, ''), '\{\{\s*([0-9]{1,3})\s*\}\}', 'g') v $$;
+COMMENT ON FUNCTION wacta.variable_count(text) IS 'The highest n of the variables {{n}} in a text.';
+
+CREATE FUNCTION wacta.body_parameters(t wacta.template, m wacta.message) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_build_object('type', 'body', 'parameters',
+           jsonb_agg(jsonb_build_object('type', 'text', 'text', wacta.template_value(coalesce(t.body_values[n], 'brand'), m)) ORDER BY n))
+    FROM generate_series(1, wacta.variable_count(wacta.template_component(t.components, 'BODY') ->> 'text')) n
+  HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION wacta.body_parameters(wacta.template, wacta.message) IS 'The body component of a template message, or NULL when it has no variable.';
+
+-- index counts among all buttons from 0; only URL buttons with a variable have a parameter, which the provider appends to the
+-- URL's fixed part as it is, hence a token of unreserved characters.
+CREATE FUNCTION wacta.button_parameters(t wacta.template, m wacta.message) RETURNS SETOF jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_build_object('type', 'button', 'sub_type', 'url', 'index', (n - 1)::text, 'parameters',
+           jsonb_build_array(jsonb_build_object('type', 'text', 'text',
+             wacta.link_suffix(m.lead_id, m.message_id, t.button_actions[nth], CASE WHEN url LIKE '%/track/{{1}}' THEN 'seed' ELSE 'signed' END))))
+    FROM (SELECT b ->> 'url' AS url, n, row_number() OVER (ORDER BY n) AS nth
+            FROM jsonb_array_elements(wacta.template_component(t.components, 'BUTTONS') -> 'buttons') WITH ORDINALITY e(b, n)
+           WHERE upper(b ->> 'type') = 'URL' AND b ->> 'url' LIKE '%{{%') buttons
+   ORDER BY n
+$$;
+COMMENT ON FUNCTION wacta.button_parameters(wacta.template, wacta.message) IS 'The button components of a template message.';
+
+CREATE FUNCTION wacta.document_object(p wacta.project) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_build_object('filename', p.brochure_file_name)
+         || CASE WHEN p.brochure_media_id IS NOT NULL THEN jsonb_build_object('id', p.brochure_media_id)
+                 ELSE jsonb_build_object('link', p.brochure_link) END
+$$;
+COMMENT ON FUNCTION wacta.document_object(wacta.project) IS 'A project''s brochure as WhatsApp''s document object.';
+
+CREATE FUNCTION wacta.template_object(t wacta.template, m wacta.message, p wacta.project) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_build_object('name', t.name, 'language', jsonb_build_object('code', t.language, 'policy', 'deterministic'),
+           'components', coalesce(jsonb_agg(part ORDER BY nr), '[]'))
+    FROM (SELECT 1 AS nr, jsonb_build_object('type', 'header', 'parameters',
+                            jsonb_build_array(jsonb_build_object('type', 'document', 'document', wacta.document_object(p)))) AS part
+           WHERE upper(wacta.template_component(t.components, 'HEADER') ->> 'format') = 'DOCUMENT'
+          UNION ALL SELECT 2, b FROM wacta.body_parameters(t, m) b WHERE b IS NOT NULL
+          UNION ALL SELECT 2 + n, b FROM wacta.button_parameters(t, m) WITH ORDINALITY x(b, n)) parts
+$$;
+COMMENT ON FUNCTION wacta.template_object(wacta.template, wacta.message, wacta.project) IS 'The template object of a message, filled for its person.';
+
+-- What a request is about, apart from the provider: template or document. problem: why it cannot be built.
+CREATE FUNCTION wacta.message_content(m wacta.message, OUT content jsonb, OUT problem text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  l wacta.lead;
+  t wacta.template;
+  p wacta.project;
+BEGIN
+  SELECT * INTO l FROM wacta.lead WHERE lead_id = m.lead_id;
+  SELECT * INTO t FROM wacta.template WHERE template_id = m.template_id;
+  SELECT * INTO p FROM wacta.project WHERE project_id = m.project_id;
+  IF m.purpose = 'brochure' AND p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
+    problem := 'the project has no brochure';
+  ELSIF m.purpose = 'brochure' AND l.window_until > wacta.now() THEN      -- free form is allowed while the window is open
+    content := jsonb_build_object('type', 'document', 'document', wacta.document_object(p));
+  ELSIF t.template_id IS NULL THEN
+    problem := CASE m.purpose WHEN 'brochure' THEN 'the service window is closed and the project has no brochure template'
+                              ELSE 'the message has no template' END;
+  ELSIF t.status <> 'APPROVED' THEN
+    problem := format('template "%s" is %s', t.name, t.status);
+  ELSE
+    content := jsonb_build_object('type', 'template', 'template', wacta.template_object(t, m, p));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.message_content(wacta.message) IS 'The type and content of a message as WhatsApp has them, or the problem that prevents it. Chosen at send time.';
+
+CREATE FUNCTION wacta.recipient(lead_id bigint) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  -- to: the number with its plus sign; recipient: the business-scoped user id where no number is known
+  SELECT CASE i.kind WHEN 'phone' THEN jsonb_build_object('to', i.value) ELSE jsonb_build_object('recipient', i.value) END
+    FROM wacta.lead_identity i WHERE i.lead_id = $1 AND i.kind IN ('phone', 'user_id') ORDER BY i.kind, i.created_at LIMIT 1
+$$;
+COMMENT ON FUNCTION wacta.recipient(bigint) IS 'Whom the provider is to send to: {"to": phone} or {"recipient": user id}.';
+
+CREATE FUNCTION wacta.build_request(m wacta.message, OUT body jsonb, OUT problem text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  provider text := (SELECT c.provider FROM wacta.channel c WHERE c.channel_id = m.channel_id);
+  echo     text := 'wacta:outbox:' || m.message_id;
+  envelope jsonb := wacta.recipient(m.lead_id);
+BEGIN
+  IF envelope IS NULL THEN
+    problem := 'no_phone';
+    RETURN;
+  END IF;
+  SELECT c.content, c.problem INTO body, problem FROM wacta.message_content(m) c;
+  IF problem IS NOT NULL THEN
+    RETURN;
+  END IF;
+  body := body || envelope || CASE provider
+    WHEN 'tata' THEN jsonb_build_object('source', 'external', 'recipient_type', 'individual',
+                                        'metaData', jsonb_build_object('custom_callback_data', echo))
+    ELSE jsonb_build_object('messaging_product', 'whatsapp', 'recipient_type', 'individual', 'biz_opaque_callback_data', echo) END;
+EXCEPTION WHEN others THEN          -- whatever is wrong with one message must not stop the others
+  body := NULL;
+  problem := SQLERRM;
+END
+$$;
+COMMENT ON FUNCTION wacta.build_request(wacta.message) IS
+'The JSON body of the request for a message, in its provider''s own shape, or the problem that prevents it. Needs no network.';
+
+CREATE FUNCTION wacta.channel_url(c wacta.channel) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT c.base_url || CASE c.provider WHEN 'meta' THEN format('/%s/%s/messages', c.api_version, c.sender_id)
+                                       WHEN 'tata' THEN '/whatsapp-cloud/messages' ELSE '/messages' END
+$$;
+COMMENT ON FUNCTION wacta.channel_url(wacta.channel) IS 'Where a channel''s messages are posted to.';
+
+-- What to do about an error code of the provider. Source: Meta, business-messaging/whatsapp/support/error-codes.
+CREATE TABLE wacta.error_rule (
+  code   integer PRIMARY KEY,
+  action text NOT NULL CHECK (action IN ('retry', 'retry_pair', 'retry_day', 'pause_sender', 'stop_sender', 'hold_template', 'suppress', 'fail')),
+  note   text
+);
+COMMENT ON TABLE wacta.error_rule IS
+'What to do when the provider answers with a code. A code that is not listed is retried three times, then it fails the message.';
+COMMENT ON COLUMN wacta.error_rule.action IS
+'retry: with backoff; retry_pair: 4^n seconds; retry_day: after 24 hours; pause_sender: an hour; stop_sender: until resumed;
+hold_template: fail and hold the template; suppress: the person opted out at WhatsApp; fail: for good.';
+INSERT INTO wacta.error_rule
+SELECT code, action, note FROM (VALUES
+  ('retry', 'temporary', '{1,2,4,80007,130429,131000,131016,131057,133004,134101,131053}'::integer[]),
+  ('retry_pair', 'too many messages to this person in a short time', '{131056}'),
+  ('retry_day', 'limited by Meta for this person today', '{131049,130472}'),
+  ('pause_sender', 'the sender is limited or being registered', '{131048,131064,133016,133008,133009,133015}'),
+  ('stop_sender', 'the account or its token needs a person', '{0,3,10,190,131005,33,368,131031,131037,131042,131045,133000,133005,133006,133010,134011}'),
+  ('hold_template', 'the template needs a person', '{132000,132001,132005,132007,132012,132015,132016,132018,132068,132069,131063,134100}'),
+  ('suppress', 'the person stopped marketing messages at WhatsApp', '{131050}'),
+  ('fail', 'this message or person', '{100,131008,131009,131021,131026,131030,131047,131051,131052,131055,131062,130403,130497,135000}')
+) AS t(action, note, codes), unnest(codes) AS code;
+INSERT INTO wacta.error_rule SELECT code, 'stop_sender', 'permission' FROM generate_series(200, 299) code;
+CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.error_rule
+  FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('code');
+
+CREATE FUNCTION wacta.error_action(code integer, http_status integer, attempts integer) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce((SELECT r.action FROM wacta.error_rule r WHERE r.code = $1),
+    CASE WHEN $1 IS NOT NULL THEN CASE WHEN $3 < 3 THEN 'retry' ELSE 'fail' END
+         WHEN $2 IN (408, 429) OR $2 >= 500 THEN 'retry'
+         WHEN $2 IN (401, 403) THEN 'stop_sender'
+         ELSE 'fail' END)
+$$;
+COMMENT ON FUNCTION wacta.error_action(integer, integer, integer) IS 'The action for a code, or for an HTTP status that came without one.';
+
+CREATE FUNCTION wacta.try_integer(value text) RETURNS integer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN $1 ~ '^-?[0-9]{1,9}$' THEN $1::integer END $$;
+COMMENT ON FUNCTION wacta.try_integer(text) IS 'The integer that the text is, or NULL.';
+
+-- The error in an answer, in either provider's envelope.
+CREATE FUNCTION wacta.answer_error(answer jsonb, OUT code integer, OUT detail text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT wacta.try_integer(coalesce(e ->> 'code', $1 ->> 'code')),
+         left(coalesce(e #>> '{error_data,details}', e ->> 'error_user_msg', e ->> 'details', e ->> 'message', e ->> 'title', $1 ->> 'message',
+                       CASE WHEN jsonb_typeof(e) = 'string' THEN e #>> '{}' END), 500)
+    FROM (SELECT CASE jsonb_typeof(coalesce($1 -> 'error', $1 -> 'errors')) WHEN 'array' THEN coalesce($1 -> 'error', $1 -> 'errors') -> 0
+                      ELSE coalesce($1 -> 'error', $1 -> 'errors') END AS e) error
+$$;
+COMMENT ON FUNCTION wacta.answer_error(jsonb) IS 'Code and explanation of a provider''s error answer.';

@@ -1,0 +1,267 @@
+-- What the courier calls: claim, settle, recover. It runs as an unprivileged role that can do nothing but this.
+
+CREATE FUNCTION wacta.courier_start(p_courier integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  n bigint;
+BEGIN
+  -- what this courier's former incarnation had in hand: whether it went out, nobody here knows
+  WITH lost AS (
+    UPDATE wacta.message m SET status = 'in_doubt', reason = 'the courier ended before the answer came', lease_until = NULL
+     WHERE m.status = 'sending' AND m.claimed_by = p_courier
+    RETURNING m.lead_id, m.message_id, m.attempts)
+  UPDATE wacta.attempt a SET ended_at = wacta.now(), outcome = 'lost' FROM lost
+   WHERE (a.lead_id, a.message_id, a.attempt) = (lost.lead_id, lost.message_id, lost.attempts);
+  GET DIAGNOSTICS n = ROW_COUNT;
+  RETURN n;
+END
+$$;
+COMMENT ON FUNCTION wacta.courier_start(integer) IS 'Marks as in doubt what a former incarnation of this courier left unanswered; returns how many.';
+
+CREATE FUNCTION wacta.courier_reap() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  n bigint;
+  m bigint;
+BEGIN
+  WITH lost AS (
+    UPDATE wacta.message m SET status = 'in_doubt', reason = 'no answer within the lease', lease_until = NULL
+     WHERE m.status = 'sending' AND m.lease_until < wacta.now()
+    RETURNING m.lead_id, m.message_id, m.attempts)
+  UPDATE wacta.attempt a SET ended_at = wacta.now(), outcome = 'lost' FROM lost
+   WHERE (a.lead_id, a.message_id, a.attempt) = (lost.lead_id, lost.message_id, lost.attempts);
+  GET DIAGNOSTICS n = ROW_COUNT;
+  UPDATE wacta.message msg SET status = 'expired', reason = coalesce('not sent in time; last: ' || msg.reason, 'not sent in time')
+   WHERE msg.status = 'queued' AND msg.expires_at < wacta.now();
+  GET DIAGNOSTICS m = ROW_COUNT;
+  RETURN n + m;
+END
+$$;
+COMMENT ON FUNCTION wacta.courier_reap() IS 'Expired leases become in doubt, messages past their time expire; returns how many.';
+
+-- Two statements: the first locks, the second sees the newest version of what it locked. The lead's share lock is the promise
+-- that no claim succeeds after an opt-out has committed; SKIP LOCKED on both means that a claim never waits and never deadlocks.
+-- The settings keep the plan on the index of due messages, whatever the statistics say of a table that was just filled.
+CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
+RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+DECLARE
+  now_at   timestamptz := wacta.now();
+  ready    integer[];
+  rows_    tid[];
+  m        wacta.message;
+  refused  text;
+  built    record;
+BEGIN
+  ready := ARRAY(SELECT c.channel_id FROM wacta.channel c
+                  WHERE c.status = 'active' OR (c.status = 'paused' AND c.paused_until <= now_at));
+  IF ready = '{}' THEN
+    RETURN;
+  END IF;
+  rows_ := ARRAY(SELECT q.ctid FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
+                  WHERE q.status = 'queued' AND q.due_at <= now_at AND q.channel_id = ANY (ready)
+                    AND NOT EXISTS (SELECT FROM wacta.template t WHERE t.template_id = q.template_id AND t.held_reason IS NOT NULL)
+                  ORDER BY q.due_at LIMIT p_max
+                    FOR NO KEY UPDATE OF q SKIP LOCKED FOR SHARE OF l SKIP LOCKED);
+  FOR m IN SELECT * FROM wacta.message q WHERE q.ctid = ANY (rows_) AND q.status = 'queued' LOOP
+    SELECT wacta.refusal(l) INTO refused FROM wacta.lead l WHERE l.lead_id = m.lead_id;
+    IF refused IS NOT NULL OR m.expires_at < now_at THEN
+      UPDATE wacta.message q SET status = CASE WHEN refused IS NULL THEN 'expired' ELSE 'suppressed' END::wacta.message_status,
+             reason = coalesce(refused, 'not sent in time')
+       WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+      CONTINUE;
+    END IF;
+    SELECT * INTO built FROM wacta.build_request(m);
+    IF built.problem IS NOT NULL OR octet_length(built.body::text) > 60000 THEN
+      UPDATE wacta.message q SET status = 'failed', failed_at = now_at, reason = coalesce(built.problem, 'the request is too large')
+       WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+      CONTINUE;
+    END IF;
+    UPDATE wacta.message q
+       SET status = 'sending', attempts = m.attempts + 1, claimed_by = p_courier, lease_until = now_at + (SELECT lease FROM wacta.config)
+     WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+    INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, claimed_at)
+    VALUES (m.lead_id, m.message_id, m.attempts + 1, p_courier, now_at);
+    lead_id := m.lead_id; message_id := m.message_id; attempt := m.attempts + 1; channel_id := m.channel_id;
+    channel_revision := (SELECT c.revision FROM wacta.channel c WHERE c.channel_id = m.channel_id);
+    body := built.body::text;
+    RETURN NEXT;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION wacta.courier_claim(integer, integer) IS
+'Takes up to p_max due messages, records their attempts, and returns the requests to send after this has committed.
+Messages that must not or cannot be sent are settled here.';
+
+CREATE FUNCTION wacta.courier_channel(p_channel_id integer, OUT revision bigint, OUT url text, OUT headers text[])
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  c     wacta.channel;
+  token bytea;
+BEGIN
+  SELECT * INTO c FROM wacta.channel WHERE channel.channel_id = p_channel_id;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  SELECT s INTO token FROM wacta.secrets(p_channel_id, NULL, 'access_token') s LIMIT 1;
+  IF token IS NULL THEN
+    RAISE EXCEPTION 'channel "%" has no access token', c.name USING ERRCODE = '55000',
+      HINT = 'Set one with wacta.set_credential_file().';
+  END IF;
+  revision := c.revision;
+  url := wacta.channel_url(c);
+  headers := ARRAY['Content-Type: application/json', c.auth_header || ': ' || c.auth_prefix || convert_from(token, 'UTF8')];
+  RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION wacta.courier_channel(integer) IS 'URL and headers of a channel''s requests, the access token among them.';
+
+CREATE FUNCTION wacta.courier_wait() RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT greatest(0, least(86400000, ceil(extract(epoch FROM due - wacta.now()) * 1000)))::integer
+    FROM (SELECT (SELECT q.due_at FROM wacta.message q WHERE q.status = 'queued' ORDER BY q.due_at LIMIT 1) AS due) next
+   WHERE due IS NOT NULL
+$$;
+COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message is due; NULL when none is queued.';
+
+-- One answer. The message's state follows the lattice too: a webhook may have told "sent" before the answer was read.
+CREATE FUNCTION wacta.settle_attempt(m wacta.message, p_outcome text, p_http_status integer, p_retry_after integer, p_body bytea,
+                                     p_error text, p_elapsed_ms integer) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  answer  jsonb := CASE WHEN p_outcome = 'answered' THEN wacta.try_jsonb(p_body) END;
+  e       record;
+  verdict text;
+BEGIN
+  SELECT * INTO e FROM wacta.answer_error(answer);
+  verdict := CASE
+    WHEN p_outcome = 'not_sent' THEN 'retry'
+    WHEN p_outcome = 'unknown' THEN 'in_doubt'
+    WHEN p_http_status BETWEEN 200 AND 299 AND e.code IS NULL AND coalesce(answer #>> '{messages,0,id}', answer ->> 'id') IS NOT NULL THEN 'accepted'
+    WHEN p_http_status BETWEEN 200 AND 299 AND e.code IS NULL THEN 'in_doubt'   -- taken or not: the answer does not say
+    WHEN p_http_status BETWEEN 300 AND 399 THEN 'fail'
+    ELSE wacta.error_action(e.code, p_http_status, m.attempts) END;
+  UPDATE wacta.attempt a
+     SET ended_at = wacta.now(), outcome = p_outcome, http_status = p_http_status, error_code = e.code,
+         detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms
+   WHERE (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts);
+  IF m.status <> 'sending' THEN                          -- a webhook or an operator was faster, and knows better
+    IF verdict = 'accepted' THEN
+      PERFORM wacta.keep_answer_ids(m, answer);
+    END IF;
+    RETURN CASE WHEN verdict IN ('accepted', 'in_doubt', 'fail') THEN verdict ELSE 'accepted' END;
+  ELSIF verdict = 'accepted' THEN
+    PERFORM wacta.on_accepted(m, answer);
+  ELSIF verdict = 'in_doubt' THEN
+    UPDATE wacta.message q SET status = 'in_doubt', lease_until = NULL,
+           reason = left(coalesce(p_error, 'the answer could not be understood'), 500)
+     WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+  ELSE
+    verdict := wacta.on_refused(m, verdict, e.code, coalesce(e.detail, p_error, 'HTTP status ' || p_http_status), p_retry_after);
+  END IF;
+  RETURN verdict;
+END
+$$;
+COMMENT ON FUNCTION wacta.settle_attempt(wacta.message, text, integer, integer, bytea, text, integer) IS
+'Settles the running attempt of a message by what came of its request; returns accepted, in_doubt, fail or retry.';
+
+CREATE FUNCTION wacta.keep_answer_ids(m wacta.message, answer jsonb) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE wacta.message q
+     SET wamid = coalesce(q.wamid, left($2 #>> '{messages,0,id}', 300)),
+         provider_request_id = coalesce(q.provider_request_id, left($2 ->> 'id', 300)),
+         accepted_at = least(q.accepted_at, wacta.now())
+   WHERE (q.lead_id, q.message_id) = ($1.lead_id, $1.message_id)
+$$;
+COMMENT ON FUNCTION wacta.keep_answer_ids(wacta.message, jsonb) IS 'Keeps the ids that the provider gave a message.';
+
+CREATE FUNCTION wacta.on_accepted(m wacta.message, answer jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE wacta.message q SET status = 'accepted', lease_until = NULL, error_code = NULL,
+         reason = nullif(answer #>> '{messages,0,message_status}', 'accepted')
+   WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+  PERFORM wacta.keep_answer_ids(m, answer);
+  IF m.purpose = 'pitch' THEN
+    -- never wait here for someone who holds the lead: the answers of all the others wait behind us
+    UPDATE wacta.lead l SET status = 'Contacted', stage = 'Contacted'
+     WHERE l.lead_id = (SELECT n.lead_id FROM wacta.lead n WHERE n.lead_id = m.lead_id AND n.status = 'New' FOR NO KEY UPDATE SKIP LOCKED);
+  ELSIF m.purpose = 'brochure' THEN
+    PERFORM wacta.add_note(m.lead_id, 'Brochure sent automatically', 'brochure ' || m.message_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.on_accepted(wacta.message, jsonb) IS 'The provider took the message.';
+
+CREATE FUNCTION wacta.on_refused(m wacta.message, action text, code integer, detail text, retry_after integer) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  c     wacta.config := (SELECT k FROM wacta.config k);
+  delay interval := CASE action
+    WHEN 'retry' THEN wacta.backoff(m.attempts, c.retry_base, c.retry_cap, 0.2, m.message_id)
+    WHEN 'retry_pair' THEN make_interval(secs => least(4 ^ m.attempts, 3600))
+    WHEN 'retry_day' THEN interval '24 hours' END;
+  over  boolean := action IN ('fail', 'hold_template', 'suppress') OR (delay IS NOT NULL AND m.attempts >= c.max_attempts);
+BEGIN
+  IF action = 'hold_template' THEN
+    UPDATE wacta.template t SET held_reason = format('%s (code %s)', detail, code) WHERE t.template_id = m.template_id;
+  ELSIF action = 'suppress' THEN
+    PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id));
+  ELSIF action IN ('pause_sender', 'stop_sender') THEN   -- the queue is kept, not burnt
+    delay := CASE action WHEN 'pause_sender' THEN interval '1 hour' ELSE interval '0' END;
+    UPDATE wacta.channel ch SET status = CASE action WHEN 'pause_sender' THEN 'paused' ELSE 'stopped' END,
+           status_reason = detail, paused_until = CASE action WHEN 'pause_sender' THEN wacta.now() + delay END
+     WHERE ch.channel_id = m.channel_id AND ch.status = 'active';
+    RAISE LOG 'channel % of wacta is % now: %', m.channel_id, CASE action WHEN 'pause_sender' THEN 'paused' ELSE 'stopped' END, detail;
+  END IF;
+  UPDATE wacta.message q
+     SET status = CASE WHEN over THEN 'failed' ELSE 'queued' END::wacta.message_status, lease_until = NULL,
+         failed_at = CASE WHEN over THEN wacta.now() END, error_code = code, reason = left(detail, 500),
+         due_at = wacta.now() + greatest(delay, make_interval(secs => least(coalesce(retry_after, 0), 86400)))
+   WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+  RETURN CASE WHEN over THEN 'fail' ELSE 'retry' END;
+END
+$$;
+COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, integer, text, integer) IS
+'The provider refused the message, or it was certainly not sent: later again, or failed, by wacta.error_rule.';
+
+CREATE FUNCTION wacta.courier_settle(p_lead bigint[], p_message bigint[], p_attempt integer[], p_outcome text[], p_http_status integer[],
+  p_retry_after integer[], p_body bytea[], p_error text[], p_elapsed_ms integer[])
+RETURNS TABLE (accepted integer, failed integer, in_doubt integer, retried integer)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  m       wacta.message;
+  r       record;
+  verdict text;
+BEGIN
+  accepted := 0; failed := 0; in_doubt := 0; retried := 0;
+  -- In the order of leads: two couriers that settle at once, or a webhook between them, cannot deadlock.
+  FOR r IN SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, p_body, p_error, p_elapsed_ms)
+             AS u(lead, message, attempt, outcome, http_status, retry_after, body, error, elapsed_ms) ORDER BY lead, message
+  LOOP
+    -- the attempt is the fence: a courier that comes late cannot overwrite its successor
+    SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id, q.attempts) = (r.lead, r.message, r.attempt) FOR NO KEY UPDATE;
+    CONTINUE WHEN NOT FOUND;
+    verdict := wacta.settle_attempt(m, r.outcome, r.http_status, r.retry_after, r.body, r.error, r.elapsed_ms);
+    accepted := accepted + (verdict = 'accepted')::integer;
+    failed := failed + (verdict = 'fail')::integer;
+    in_doubt := in_doubt + (verdict = 'in_doubt')::integer;
+    retried := retried + (verdict = 'retry')::integer;
+  END LOOP;
+  RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[]) IS
+'Settles finished requests, an array element each, in one transaction; returns how many of each verdict.';

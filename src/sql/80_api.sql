@@ -1,0 +1,348 @@
+-- What HTTP exposes, by PostgREST's conventions: text arguments, response.status, response.headers, a domain named after the media type.
+-- Each function is SECURITY DEFINER, for the web roles have no right on any table.
+
+CREATE DOMAIN wacta_http."*/*" AS bytea;
+COMMENT ON DOMAIN wacta_http."*/*" IS 'A body of any media type; Content-Type comes in response.headers.';
+CREATE DOMAIN wacta_http."text/html" AS text;
+COMMENT ON DOMAIN wacta_http."text/html" IS 'A page.';
+
+CREATE FUNCTION wacta_http.request(name text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT nullif(current_setting('request.' || $1, true), '') $$;
+COMMENT ON FUNCTION wacta_http.request(text) IS 'A part of the request (method, path, headers, cookies, jwt.claims), or NULL outside of one.';
+
+CREATE FUNCTION wacta_http.request_headers() RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(wacta_http.request('headers')::jsonb, '{}') $$;
+COMMENT ON FUNCTION wacta_http.request_headers() IS 'The request''s headers, lower-case names.';
+
+CREATE FUNCTION wacta_http.respond(status integer, headers jsonb DEFAULT '{}') RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM set_config('response.status', status::text, true);
+  PERFORM set_config('response.headers', (SELECT jsonb_agg(jsonb_build_object(key, value)) FROM jsonb_each_text(
+    jsonb_build_object('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff', 'Referrer-Policy', 'no-referrer') || headers))::text, true);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.respond(integer, jsonb) IS 'Sets the status and the headers of the answer.';
+
+CREATE FUNCTION wacta_http.html_escape(value text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT replace(replace(replace(replace(replace(coalesce($1, ''), '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
+$$;
+COMMENT ON FUNCTION wacta_http.html_escape(text) IS 'Text as it may stand in HTML, in attributes too.';
+
+-- {{name}} is replaced by an escaped value, {{{name}}} by markup that we made ourselves. One pass: a value is never read for names.
+CREATE FUNCTION wacta_http.render(template text, vars jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT string_agg(CASE
+           WHEN n = 1 THEN part
+           WHEN part LIKE '{%' THEN coalesce($2 ->> split_part(substr(part, 2), '}}}', 1), '') || substr(part, strpos(part, '}}}') + 3)
+           ELSE wacta_http.html_escape($2 ->> split_part(part, '}}', 1)) || substr(part, strpos(part, '}}') + 2) END, '' ORDER BY n)
+    FROM regexp_split_to_table($1, '\{\{(?=\{?[a-z_]+\}\})') WITH ORDINALITY t(part, n)
+$$;
+COMMENT ON FUNCTION wacta_http.render(text, jsonb) IS 'Fills a page: {{name}} escaped, {{{name}}} as markup.';
+
+CREATE FUNCTION wacta_http.csp_hash(script text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT '''sha256-' || encode(sha256(convert_to($1, 'UTF8')), 'base64') || '''' $$;
+COMMENT ON FUNCTION wacta_http.csp_hash(text) IS 'A Content-Security-Policy source that allows exactly this inline script or style.';
+
+-- A whole page: the frame of web/page.html around a body, with a policy that allows nothing but our own style and script.
+CREATE FUNCTION wacta_http.page(status integer, title text, body text, script text DEFAULT NULL, headers jsonb DEFAULT '{}') RETURNS bytea
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  style text := wacta_http.asset('style.css');
+BEGIN
+  PERFORM wacta_http.respond(status, jsonb_build_object(
+    'Content-Type', 'text/html; charset=utf-8', 'X-Robots-Tag', 'noindex', 'X-Frame-Options', 'DENY',
+    'Content-Security-Policy', format('default-src ''none''; style-src %s; %sconnect-src ''self''; form-action ''self''; base-uri ''none''; frame-ancestors ''none''',
+      wacta_http.csp_hash(style), coalesce('script-src ' || wacta_http.csp_hash(script) || '; ', ''))) || headers);
+  RETURN convert_to(wacta_http.render(wacta_http.asset('page.html'), jsonb_build_object(
+    'title', title, 'style', style, 'body', body, 'brand', (SELECT c.brand FROM wacta.config c),
+    'script', coalesce('<script>' || script || '</script>', ''))), 'UTF8');
+END
+$$;
+COMMENT ON FUNCTION wacta_http.page(integer, text, text, text, jsonb) IS 'Answers with a page; its CSP allows exactly the inline style and script that it has.';
+
+CREATE FUNCTION wacta_http.lead_number(value text) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN $1 ~ '^[0-9]{1,18}$' THEN $1::bigint WHEN coalesce($1, '') <> '' THEN 0 END $$;
+COMMENT ON FUNCTION wacta_http.lead_number(text) IS 'A lead id as it came in a URL; what is none becomes 0, which belongs to nobody.';
+
+-- Customers
+
+CREATE FUNCTION wacta_http.visit() RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_strip_nulls(jsonb_build_object('method', wacta_http.request('method'),
+           'agent', left(wacta.header(h, 'user-agent'), 300),
+           -- the network, not the address: enough to tell a scanner, less than a person
+           'network', CASE WHEN wacta.header(h, 'x-wacta-peer') ~ '^[0-9.]+$' THEN regexp_replace(wacta.header(h, 'x-wacta-peer'), '[0-9]+$', '0') END))
+    FROM (SELECT wacta_http.request_headers() AS h) r
+$$;
+COMMENT ON FUNCTION wacta_http.visit() IS 'What is kept of a visit as the evidence of a click.';
+
+CREATE FUNCTION wacta_http.click_page(status integer, page text, token text, action text, lead bigint) RETURNS bytea
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  c wacta.config := (SELECT k FROM wacta.config k);
+  p wacta.project;
+  auto text := CASE WHEN page = 'confirm' AND c.click_mode = 'auto' THEN wacta_http.asset('track.js') END;
+BEGIN
+  SELECT pr.* INTO p FROM wacta.project pr JOIN wacta.lead l USING (project_id) WHERE l.lead_id = lead;
+  RETURN wacta_http.page(status, coalesce(p.name, c.brand),
+    wacta_http.render(wacta_http.asset(page || '.html'), jsonb_build_object(
+      'project', coalesce(p.name, c.brand), 'action', action, 'token', token, 'lead_id', lead,
+      'choice', CASE action WHEN 'interested' THEN 'Interested' ELSE 'Not interested' END,
+      'question', CASE action WHEN 'interested' THEN 'Yes, I am interested' ELSE 'No, I am not interested' END,
+      'brochure', CASE WHEN page = 'interested' AND p.brochure_link IS NOT NULL
+                       THEN wacta_http.render(wacta_http.asset('brochure_link.html'), jsonb_build_object('link', p.brochure_link)) END)), auto);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.click_page(integer, text, text, text, bigint) IS 'A customer''s page: confirm, interested, not_interested, ask_again or refused.';
+
+CREATE FUNCTION wacta_api.track_page(token text DEFAULT NULL, action text DEFAULT NULL, lead_id text DEFAULT NULL) RETURNS wacta_http."*/*"
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  t record;
+BEGIN
+  SELECT * INTO t FROM wacta.examine_token($1, $2, wacta_http.lead_number($3));
+  IF t.reason IS NOT NULL OR t.action IS NULL OR t.action NOT IN ('interested', 'not_interested') THEN
+    RETURN wacta_http.click_page(403, 'refused', NULL, NULL, NULL);
+  END IF;
+  RETURN wacta_http.click_page(200, 'confirm', $1, t.action, t.lead_id);
+END
+$$;
+COMMENT ON FUNCTION wacta_api.track_page(text, text, text) IS
+$$The page behind a customer's link
+A GET changes nothing: the page posts itself (auto) or asks for a tap (confirm), as click_mode says.$$;
+
+CREATE FUNCTION wacta_api.track(token text DEFAULT NULL, action text DEFAULT NULL, lead_id text DEFAULT NULL, confirm text DEFAULT NULL) RETURNS wacta_http."*/*"
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  r record;
+BEGIN
+  SELECT * INTO r FROM wacta.record_click($1, $2, wacta_http.lead_number($3),
+                         wacta_http.visit() || jsonb_build_object('explicit', coalesce($4, '') = 'yes'));
+  IF r.decision = 'refused' THEN
+    RETURN wacta_http.click_page(403, 'refused', NULL, NULL, NULL);
+  END IF;
+  RETURN wacta_http.click_page(200, r.page, $1, r.decision, (SELECT t.lead_id FROM wacta.token_check($1) t));
+END
+$$;
+COMMENT ON FUNCTION wacta_api.track(text, text, text, text) IS
+$$A customer's tap
+Records the decision that the token proves and answers with the page that confirms it. confirm=yes is an explicit new yes.$$;
+
+-- Staff
+
+CREATE FUNCTION wacta_api.send_interactive_message(lead_id text, template text DEFAULT NULL, call_id text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  m wacta.message;
+BEGIN
+  IF wacta_http.lead_number($1) IS NULL OR NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = wacta_http.lead_number($1)) THEN
+    RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such lead';
+  END IF;
+  BEGIN
+    m.message_id := wacta.send_interactive(wacta_http.lead_number($1), nullif($2, ''));
+  EXCEPTION WHEN object_not_in_prerequisite_state OR invalid_parameter_value THEN
+    RAISE SQLSTATE 'PT409' USING MESSAGE = SQLERRM;
+  END;
+  SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id) = (wacta_http.lead_number($1), m.message_id);
+  UPDATE wacta.ivr_call c SET processed_at = wacta.now(), outcome = coalesce(m.reason, 'queued'), message_id = m.message_id
+   WHERE c.call_id = wacta_http.lead_number($3) AND c.lead_id = m.lead_id AND c.processed_at IS NULL;
+  -- a refusal is kept in the history, hence a status and not an error
+  PERFORM wacta_http.respond(CASE WHEN m.status = 'queued' THEN 202 ELSE 409 END);
+  RETURN jsonb_build_object('message_id', m.message_id, 'lead_id', m.lead_id, 'status', m.status, 'reason', m.reason);
+END
+$$;
+COMMENT ON FUNCTION wacta_api.send_interactive_message(text, text, text) IS
+$$Send the interactive message to a lead
+202 with the message's id when it is queued; 409 with the reason when this person must not get it.$$;
+
+CREATE FUNCTION wacta_api.generate_ai_template(project text DEFAULT NULL, customer_name text DEFAULT NULL, project_name text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_build_object('template', t, 'findings', coalesce((SELECT jsonb_agg(to_jsonb(f)) FROM wacta.lint_template(t) f), '[]'),
+                            'prompt', wacta.ai_prompt(nullif($1, '')))
+    FROM (SELECT wacta.generate_template(nullif($1, ''), jsonb_strip_nulls(jsonb_build_object('customer_name', nullif($2, ''), 'project_name', nullif($3, '')))) AS t) g
+$$;
+COMMENT ON FUNCTION wacta_api.generate_ai_template(text, text, text) IS
+$$A template for a project, and the prompt for a model that writes one
+template: as the provider's API takes it; findings: what its linter says; prompt: to take to any model.$$;
+
+CREATE FUNCTION wacta_api.interactive_analytics(days text DEFAULT '30') RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF $1 !~ '^[0-9]{1,4}$' OR $1::integer NOT BETWEEN 1 AND 3660 THEN
+    RAISE SQLSTATE 'PT400' USING MESSAGE = 'days must be between 1 and 3660';
+  END IF;
+  RETURN (SELECT to_jsonb(a) FROM wacta.analytics($1::integer) a);
+END
+$$;
+COMMENT ON FUNCTION wacta_api.interactive_analytics(text) IS
+$$The figures of the interactive messages
+Of the last days (30 by default): sent, delivered, read, clickers, interested, not interested, engagement and conversion rate.$$;
+
+-- Webhooks
+
+CREATE FUNCTION wacta_api.webhook_challenge(mode text DEFAULT NULL, challenge text DEFAULT NULL, verify_token text DEFAULT NULL) RETURNS wacta_http."*/*"
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF $1 IS DISTINCT FROM 'subscribe' OR $2 IS NULL OR NOT EXISTS (
+       SELECT FROM wacta.channel c, wacta.secrets(c.channel_id, NULL, 'verify_token') s
+        WHERE wacta.equal_constant_time(s, convert_to($3, 'UTF8'))) THEN
+    RAISE SQLSTATE 'PT403' USING MESSAGE = 'the verify token is not ours';
+  END IF;
+  PERFORM wacta_http.respond(200, '{"Content-Type": "text/plain; charset=utf-8"}');
+  RETURN convert_to($2, 'UTF8');
+END
+$$;
+COMMENT ON FUNCTION wacta_api.webhook_challenge(text, text, text) IS
+$$The verification of a webhook's URL
+Meta's hub.mode, hub.challenge and hub.verify_token; answers the bare challenge.$$;
+
+CREATE FUNCTION wacta_http.webhook_answer(inbox_id bigint) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  i wacta.inbox;
+BEGIN
+  SELECT * INTO i FROM wacta.inbox WHERE inbox.inbox_id = $1;
+  PERFORM wacta_http.respond(CASE WHEN i.proved THEN 200 ELSE 403 END);
+  -- whatever a proved body holds, the sender has done its part: 200
+  RETURN CASE WHEN i.proved THEN jsonb_build_object('status', 'ok', 'items', i.items) ELSE jsonb_build_object('status', 'refused') END;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.webhook_answer(bigint) IS 'Answers a webhook: 200 when it was proved, else 403.';
+
+CREATE FUNCTION wacta_api.webhook_whatsapp(bytea) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  headers  jsonb := wacta_http.request_headers();
+  -- who signs is Meta; who shows a key is the provider whose key it is
+  provider text := CASE WHEN wacta.header(headers, 'x-hub-signature-256') IS NOT NULL THEN 'meta'
+                        ELSE coalesce((SELECT c.provider FROM wacta.channel c
+                                        WHERE c.provider <> 'meta' AND wacta.unproved(c.provider, 'whatsapp', $1, headers) IS NULL LIMIT 1), 'unknown') END;
+BEGIN
+  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(provider, 'whatsapp', $1, headers));
+END
+$$;
+COMMENT ON FUNCTION wacta_api.webhook_whatsapp(bytea) IS
+$$Webhooks of the WhatsApp providers
+Statuses, messages, preferences and template events. Meta signs the body (X-Hub-Signature-256); others show a key (X-Wacta-Key).$$;
+
+CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  headers jsonb := wacta_http.request_headers();
+  named   text := wacta.header(headers, 'x-wacta-source');
+BEGIN
+  IF NOT EXISTS (SELECT FROM wacta.ivr_source s WHERE s.source = named) THEN
+    RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such IVR source';
+  END IF;
+  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(named, 'ivr', $1, headers));
+END
+$$;
+COMMENT ON FUNCTION wacta_api.webhook_ivr(bytea) IS
+$$Calls from an IVR provider
+JSON or form, proved by the source's key (X-Wacta-Key, basic authentication, or ?key=). The source is named in X-Wacta-Source.$$;
+
+CREATE FUNCTION wacta_api.health() RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT jsonb_build_object('status', 'ok', 'version', (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'wacta')) $$;
+COMMENT ON FUNCTION wacta_api.health() IS
+$$Whether the database answers
+Says nothing about customers or load.$$;
+
+-- Sessions
+
+CREATE FUNCTION wacta_http.is_staff() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  -- inside SECURITY DEFINER the role of the request is still told by the setting
+  SELECT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_setting('role') AND has_function_privilege(r.oid, 'wacta_api.interactive_analytics(text)', 'EXECUTE'))
+$$;
+COMMENT ON FUNCTION wacta_http.is_staff() IS 'Whether the request''s role may see the dashboard.';
+
+CREATE FUNCTION wacta_http.session_cookie(value text, max_age integer) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT format('wacta_session=%s; Path=/; Max-Age=%s; HttpOnly; SameSite=Strict%s', $1, $2,
+                CASE WHEN (SELECT base_url FROM wacta.config) LIKE 'https:%' THEN '; Secure' ELSE '' END)
+$$;
+COMMENT ON FUNCTION wacta_http.session_cookie(text, integer) IS 'The session''s cookie; Secure where the site is on https.';
+
+CREATE FUNCTION wacta_http.sign_in(username text, password text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  s   wacta.staff;
+  ok  boolean;
+  ttl interval := (SELECT session_ttl FROM wacta.config);
+BEGIN
+  SELECT * INTO s FROM wacta.staff x WHERE x.username = $1 FOR NO KEY UPDATE;
+  -- an unknown name costs as long as a wrong password
+  ok := wacta.password_matches(coalesce($2, ''), coalesce(s.password_hash, '$2a$10$abcdefghijklmnopqrstuu5LrDDWjzFzIRMgsUUQcKoKIi1D1kKZG'))
+        AND s.staff_id IS NOT NULL AND s.disabled_at IS NULL AND coalesce(s.locked_until <= wacta.now(), true);
+  IF s.staff_id IS NOT NULL THEN
+    UPDATE wacta.staff x SET failures = CASE WHEN ok THEN 0 ELSE x.failures + 1 END,
+           locked_until = CASE WHEN NOT ok AND x.failures + 1 >= 5 THEN wacta.now() + interval '15 minutes' WHEN ok THEN NULL ELSE x.locked_until END
+     WHERE x.staff_id = s.staff_id;
+  END IF;
+  RETURN CASE WHEN ok THEN wacta.session_jwt(jsonb_build_object('role', s.role, 'sub', s.username,
+    'iat', extract(epoch FROM wacta.now())::bigint, 'exp', extract(epoch FROM wacta.now() + ttl)::bigint)::text) END;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.sign_in(text, text) IS 'A session token (JWT) for the right password, else NULL; five failures lock the account for 15 minutes.';
+
+CREATE FUNCTION wacta_http.login_page(status integer, message text) RETURNS bytea
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$ SELECT wacta_http.page($1, 'Sign in', wacta_http.render(wacta_http.asset('login.html'), jsonb_build_object('message', $2))) $$;
+COMMENT ON FUNCTION wacta_http.login_page(integer, text) IS 'The sign-in form.';
+
+CREATE FUNCTION wacta_api.login(username text DEFAULT NULL, password text DEFAULT NULL) RETURNS wacta_http."*/*"
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  token text;
+BEGIN
+  PERFORM wacta.hide_statement();
+  token := wacta_http.sign_in($1, $2);
+  IF token IS NULL THEN
+    RETURN wacta_http.login_page(403, 'That user name and password do not belong together, or the account is locked for a while.');
+  END IF;
+  PERFORM wacta_http.respond(303, jsonb_build_object('Location', '/whatsapp-interactive/', 'Set-Cookie',
+    wacta_http.session_cookie(token, extract(epoch FROM (SELECT session_ttl FROM wacta.config))::integer)));
+  RETURN ''::bytea;
+END
+$$;
+COMMENT ON FUNCTION wacta_api.login(text, text) IS
+$$Sign in
+Sets the session's cookie and leads to the dashboard.$$;
+
+CREATE FUNCTION wacta_api.logout() RETURNS wacta_http."*/*"
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM wacta_http.respond(303, jsonb_build_object('Location', '/whatsapp-interactive/', 'Set-Cookie', wacta_http.session_cookie('', 0)));
+  RETURN ''::bytea;
+END
+$$;
+COMMENT ON FUNCTION wacta_api.logout() IS
+$$Sign out
+Clears the session's cookie.$$;

@@ -1,0 +1,122 @@
+-- Who may do what. Read this page for a security review; nothing is granted anywhere else.
+-- CREATE EXTENSION creates no role and leaves everything closed; wacta.create_roles() or wacta.grant_*() open it.
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA wacta, wacta_api, wacta_http FROM PUBLIC;
+REVOKE ALL ON SCHEMA wacta, wacta_api, wacta_http FROM PUBLIC;
+
+-- Customers and providers: pages and webhooks that carry their own proof.
+CREATE FUNCTION wacta.grant_anon(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+  EXECUTE format($$
+    GRANT USAGE ON SCHEMA wacta_api, wacta_http TO %1$I;
+    GRANT EXECUTE ON FUNCTION
+      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text),
+      wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea),
+      wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(), wacta_api.dashboard(text) TO %1$I;
+    ALTER ROLE %1$I SET statement_timeout = '10s'
+  $$, role);
+END
+$fn$;
+COMMENT ON FUNCTION wacta.grant_anon(name) IS 'Gives a role the rights of wacta_anon: customers'' links and webhooks.';
+
+-- Staff and applications: leads, messages, figures; no secret, no setting.
+CREATE FUNCTION wacta.grant_agent(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+  EXECUTE format($$
+    GRANT USAGE ON SCHEMA wacta, wacta_api, wacta_http TO %1$I;
+    GRANT EXECUTE ON FUNCTION
+      wacta_api.send_interactive_message(text, text, text), wacta_api.generate_ai_template(text, text, text),
+      wacta_api.interactive_analytics(text), wacta_api.dashboard(text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
+      wacta.now(), wacta.normalize_phone(text, text), wacta.check_e164(text), wacta.percent(bigint, bigint),
+      wacta.verify_token(text, bigint), wacta.mint_token(bigint, timestamptz), wacta.mint_link(bigint, text),
+      wacta.upsert_lead(text, text, text, text, text), wacta.lead_by_phone(text), wacta.add_note(bigint, text, text, timestamptz),
+      wacta.log_ivr_call(text, text, text, text, timestamptz, text, text, text, integer, text, text, jsonb), wacta.process_ivr(integer),
+      wacta.send_interactive(bigint, text), wacta.send_brochure(bigint), wacta.send_campaign(text, text, bigint[]),
+      wacta.cancel_message(bigint, text), wacta.explain_send(bigint, text),
+      wacta.record_click(text, text, bigint, jsonb), wacta.opt_out(bigint, text), wacta.opt_in(bigint, text),
+      wacta.schedule_follow_up(bigint, text, timestamptz), wacta.close_follow_up(bigint, text),
+      wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
+      wacta.lint_template(jsonb, text), wacta.lint_body(jsonb), wacta.lint_footer(text), wacta.lint_header(jsonb),
+      wacta.lint_button(jsonb), wacta.lint_buttons(jsonb), wacta.elements(jsonb), wacta.has_emoji(text), wacta.variable_count(text),
+      wacta.analytics(integer), wacta.courier_status() TO %1$I;
+    GRANT SELECT ON
+      wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
+      wacta.consent_event, wacta.suppression, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
+      wacta.click, wacta.ivr_call, wacta.ivr_source, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.open_follow_up TO %1$I
+  $$, role);
+END
+$fn$;
+COMMENT ON FUNCTION wacta.grant_agent(name) IS 'Gives a role the rights of wacta_agent: leads, messages, figures, the dashboard.';
+
+-- Administrators: settings, senders, templates, keys. They may set a secret, and read none.
+CREATE FUNCTION wacta.grant_admin(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+  PERFORM wacta.grant_agent(role);
+  EXECUTE format($$
+    GRANT EXECUTE ON FUNCTION
+      wacta.add_channel(text, text, text, text, text, text, text), wacta.pause_channel(text, text, timestamptz), wacta.resume_channel(text),
+      wacta.set_credential(text, text, text, boolean), wacta.set_credential_file(text, text, text, boolean),
+      wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
+      wacta.add_ivr_source(text, text, text, text, text), wacta.add_project(text, text, text, text, text, text, text),
+      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
+      wacta.settle(bigint, text, text), wacta.ingest_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
+      wacta.examine_token(text, text, bigint), wacta.token_check(text) TO %1$I;
+    GRANT UPDATE ON wacta.config TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.ivr_field, wacta.error_rule TO %1$I;
+    GRANT INSERT, UPDATE ON wacta.project, wacta.template, wacta.lead TO %1$I;
+    GRANT UPDATE (status, status_reason, paused_until, is_default, display_phone, api_version) ON wacta.channel TO %1$I;
+    GRANT SELECT ON wacta.channel, wacta.ivr_field, wacta.error_rule, wacta.inbox, wacta.token_refusal TO %1$I;
+    GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;
+    GRANT SELECT (key_id, purpose, created_at, retired_at) ON wacta.signing_key TO %1$I;
+    GRANT SELECT (staff_id, username, name, role, failures, locked_until, disabled_at, created_at), UPDATE (disabled_at, locked_until) ON wacta.staff TO %1$I
+  $$, role);
+END
+$fn$;
+COMMENT ON FUNCTION wacta.grant_admin(name) IS 'Gives a role the rights of wacta_admin: those of an agent, and channels, templates, keys, settings.';
+
+-- The courier: claim and settle, nothing else; it is also the one role that is handed an access token.
+CREATE FUNCTION wacta.grant_courier(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+  EXECUTE format($$
+    GRANT USAGE ON SCHEMA wacta TO %1$I;
+    GRANT EXECUTE ON FUNCTION
+      wacta.courier_start(integer), wacta.courier_claim(integer, integer), wacta.courier_channel(integer), wacta.courier_wait(),
+      wacta.courier_reap(), wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[]) TO %1$I
+  $$, role);
+  PERFORM wacta.wake_launcher();      -- a courier may have been waiting for these rights
+END
+$fn$;
+COMMENT ON FUNCTION wacta.grant_courier(name) IS 'Gives a role the rights of wacta_courier: to claim and settle messages.';
+
+CREATE FUNCTION wacta.create_roles() RETURNS SETOF name
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $fn$
+DECLARE
+  wanted record;
+BEGIN
+  FOR wanted IN SELECT * FROM (VALUES ('wacta_anon', 'NOLOGIN'), ('wacta_agent', 'NOLOGIN'), ('wacta_admin', 'NOLOGIN'),
+                                      ('wacta_courier', 'LOGIN'), ('wacta_gateway', 'LOGIN NOINHERIT')) v(rolname, options) LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = wanted.rolname) THEN
+      EXECUTE format('CREATE ROLE %I %s', wanted.rolname, wanted.options);
+      RETURN NEXT wanted.rolname;
+    END IF;
+  END LOOP;
+  PERFORM wacta.grant_anon('wacta_anon'), wacta.grant_agent('wacta_agent'), wacta.grant_admin('wacta_admin'), wacta.grant_courier('wacta_courier');
+  GRANT wacta_anon, wacta_agent, wacta_admin TO wacta_gateway;
+END
+$fn$;
+COMMENT ON FUNCTION wacta.create_roles() IS
+'Creates the roles wacta_anon, wacta_agent, wacta_admin, wacta_courier and wacta_gateway where they are missing, and grants them
+their rights in this database; returns the new ones. None has a password: let pg_hba.conf decide how gateway and courier come in.';
+
+REVOKE ALL ON FUNCTION wacta.grant_anon(name), wacta.grant_agent(name), wacta.grant_admin(name), wacta.grant_courier(name),
+  wacta.create_roles() FROM PUBLIC;

@@ -1,0 +1,119 @@
+/*
+ * wake.c
+ *	  Wakes couriers and the launcher when a transaction commits.
+ *
+ * A statement trigger on the outbox arms a flag; the commit of the transaction
+ * sets the latch of the database's couriers.  Nothing is sent for a transaction
+ * that rolls back, and the courier cannot wake too early: the callback runs when
+ * the commit is visible to others.  LISTEN and NOTIFY are not for background
+ * workers.  After PREPARE TRANSACTION nobody is woken: the courier's poll finds
+ * the messages (wacta.poll_interval).
+ *
+ * In a server that does not preload wacta all of this does nothing.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "shmem.h"
+#include "wacta.h"
+
+/* What the current transaction will do when it commits */
+static bool wake_couriers_at_commit = false;
+static bool wake_launcher_at_commit = false;
+
+static void
+set_courier_latches(void)
+{
+	int			i;
+
+	LWLockAcquire(wacta_shared->lock, LW_SHARED);
+	for (i = 0; i < wacta_shared->n_slots; i++)
+	{
+		CourierSlot *slot = &wacta_shared->slot[i];
+
+		if (slot->latch != NULL && slot->database_oid == MyDatabaseId)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(wacta_shared->lock);
+}
+
+/*
+ * Something was installed in this database: whatever was absent may be there.
+ * The flag is set in a running courier's slot as well, which may have looked a
+ * moment too early; it is used when that courier has ended.
+ */
+static void
+look_again_at_once(void)
+{
+	int			i;
+
+	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < wacta_shared->n_slots; i++)
+	{
+		CourierSlot *slot = &wacta_shared->slot[i];
+
+		if (slot->in_use &&
+			(slot->database_oid == MyDatabaseId || !OidIsValid(slot->database_oid)))
+			slot->look_again = true;
+	}
+	wake_launcher();
+	LWLockRelease(wacta_shared->lock);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (wake_couriers_at_commit)
+				set_courier_latches();
+			if (wake_launcher_at_commit)
+				look_again_at_once();
+			/* FALLTHROUGH */
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			wake_couriers_at_commit = false;
+			wake_launcher_at_commit = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Called from _PG_init of a server that preloads wacta. */
+void
+wacta_wake_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+}
+
+PG_FUNCTION_INFO_V1(wacta_wake_courier);
+
+/* SQL: wacta.wake_courier() RETURNS trigger: on a statement that adds messages. */
+Datum
+wacta_wake_courier(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as a trigger", "wacta.wake_courier")));
+
+	wake_couriers_at_commit = wacta_shared != NULL;
+	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(wacta_wake_launcher);
+
+/* SQL: wacta.wake_launcher() RETURNS void: the install script calls it last. */
+Datum
+wacta_wake_launcher(PG_FUNCTION_ARGS)
+{
+	wake_launcher_at_commit = wacta_shared != NULL;
+	PG_RETURN_VOID();
+}
