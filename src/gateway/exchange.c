@@ -1,0 +1,375 @@
+/*
+ * exchange.c
+ *	  One request and its reply, from its head to its last byte.
+ *
+ * The HTTP library stops reading a connection while a request of it is being
+ * answered, so a client that has left is noticed when the reply is written; on
+ * every way a connection can end, on_client_gone is told first.
+ *
+ * This file only orders the steps; what they mean is in routes, request, auth,
+ * call and reply.  Never logs a target or a header: tokens are in them.
+ * Started by server.c, goes on in pool.c's callback.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "exchange.h"
+
+#include <event2/buffer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "arena.h"
+#include "auth.h"
+#include "reply.h"
+#include "request.h"
+#include "routes.h"
+#include "text.h"
+
+typedef struct Exchange
+{
+	ExchangeContext *context;
+	Arena	   *arena;
+	struct evhttp_request *http;	/* NULL when the client has gone */
+	struct timespec began;
+	HttpMethod	method;
+	RouteMatch	match;			/* match.route NULL: no such route */
+	const char *peer;
+	Identity	identity;
+	Call		call;
+	Reply		reply;
+	bool		close;			/* no further request on this connection */
+} Exchange;
+
+static void
+exchange_end(Exchange *exchange)
+{
+	ExchangeContext *context = exchange->context;
+
+	call_clear(&exchange->call);
+	arena_free(exchange->arena);
+	free(exchange);
+	if (--context->active == 0)
+		context->all_done(context->owner);
+}
+
+/*
+ * The connection is being freed.  A request that still knows it is freed with
+ * it; one that does not has been cut loose and is ours.
+ */
+static void
+on_client_gone(struct evhttp_connection *connection, void *arg)
+{
+	Exchange   *exchange = arg;
+	bool		replied = exchange->reply.status != 0;
+
+	(void) connection;
+	if (evhttp_request_get_connection(exchange->http) == NULL)
+		evhttp_request_free(exchange->http);
+	exchange->http = NULL;
+	if (replied)
+		exchange_end(exchange);
+}
+
+/* The last byte of the reply has been handed to the kernel. */
+static void
+on_reply_written(struct evhttp_request *http, void *arg)
+{
+	evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
+	exchange_end(arg);
+}
+
+static double
+elapsed_ms(const struct timespec *began)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double) (now.tv_sec - began->tv_sec) * 1e3 + (double) (now.tv_nsec - began->tv_nsec) / 1e6;
+}
+
+/* None of the values can hold a character that JSON would want escaped. */
+static void
+log_access(const Exchange *exchange)
+{
+	struct timespec now;
+	struct tm	tm;
+	char		stamp[32];
+	const Route *route = exchange->match.route;
+
+	if (!exchange->context->options->access_log)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+	printf("{\"time\":\"%s.%03ldZ\",\"peer\":\"%s\",\"method\":\"%s\",\"route\":%s%s%s,"
+		   "\"status\":%d,\"bytes\":%zu,\"ms\":%.3f,\"client_gone\":%s}\n",
+		   stamp, now.tv_nsec / 1000000, exchange->peer, method_name(exchange->method),
+		   route != NULL ? "\"" : "", route != NULL ? route->pattern : "null", route != NULL ? "\"" : "",
+		   exchange->reply.status, exchange->reply.body_len, elapsed_ms(&exchange->began),
+		   exchange->http == NULL ? "true" : "false");
+}
+
+static bool
+wants_page(const Exchange *exchange)
+{
+	const char *accept = request_header(evhttp_request_get_input_headers(exchange->http), "Accept");
+
+	return exchange->reply.is_error && exchange->match.route != NULL &&
+		(exchange->match.route->flags & ROUTE_PAGE) != 0 &&
+		accept != NULL && strstr(accept, "text/html") != NULL;
+}
+
+/* libevent's own words, save for a status that it does not know. */
+static const char *
+reason_of(int status)
+{
+	return status == 429 ? "Too Many Requests" : NULL;
+}
+
+static void
+write_head(Exchange *exchange)
+{
+	struct evkeyvalq *out = evhttp_request_get_output_headers(exchange->http);
+	const Reply *reply = &exchange->reply;
+	const ReplyHeader *header;
+	char		length[32];
+
+	for (header = reply->headers; header != NULL; header = header->next)
+		evhttp_add_header(out, header->name, header->value);
+	if (reply->content_type != NULL)
+		evhttp_add_header(out, "Content-Type", reply->content_type);
+	if (evhttp_find_header(out, "X-Content-Type-Options") == NULL)
+		evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
+	if (reply->status != 204 && reply->status != 304)
+	{
+		snprintf(length, sizeof(length), "%zu", reply->body_len);
+		evhttp_add_header(out, "Content-Length", length);
+	}
+	if (exchange->close || exchange->context->stopping)
+		evhttp_add_header(out, "Connection", "close");
+}
+
+/* The last that a step does: the exchange may be gone afterwards. */
+static void
+send_reply(Exchange *exchange)
+{
+	struct evhttp_request *http = exchange->http;
+	struct evbuffer *body;
+
+	if (http != NULL && wants_page(exchange))
+		reply_error_page(exchange->arena, &exchange->reply);
+	log_access(exchange);
+	if (http == NULL)
+	{
+		exchange_end(exchange);
+		return;
+	}
+	write_head(exchange);
+	body = evbuffer_new();
+	if (exchange->method != METHOD_HEAD && exchange->reply.status != 204 && exchange->reply.status != 304)
+		evbuffer_add(body, exchange->reply.body, exchange->reply.body_len);
+	evhttp_request_set_on_complete_cb(http, on_reply_written, exchange);
+	evhttp_send_reply(http, exchange->reply.status, reason_of(exchange->reply.status), body);
+	evbuffer_free(body);
+}
+
+static void
+send_error(Exchange *exchange, int status, const char *code, const char *message)
+{
+	reply_error(exchange->arena, &exchange->reply, status, code, message, NULL, NULL);
+	send_reply(exchange);
+}
+
+static void
+on_call_done(Call *call)
+{
+	Exchange   *exchange = call->owner;
+
+	reply_from_call(exchange->arena, &exchange->reply, call, exchange->identity.authenticated);
+	send_reply(exchange);
+}
+
+static HttpMethod
+method_of(struct evhttp_request *http)
+{
+	switch (evhttp_request_get_command(http))
+	{
+		case EVHTTP_REQ_GET:
+			return METHOD_GET;
+		case EVHTTP_REQ_HEAD:
+			return METHOD_HEAD;
+		case EVHTTP_REQ_POST:
+			return METHOD_POST;
+		case EVHTTP_REQ_OPTIONS:
+			return METHOD_OPTIONS;
+		default:
+			return METHOD_OTHER;
+	}
+}
+
+/* "/path?query", also of a target that names scheme and host. */
+static const char *
+target_of(Exchange *exchange)
+{
+	const char *target = evhttp_request_get_uri(exchange->http);
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(exchange->http);
+	const char *query;
+
+	if (target == NULL || target[0] == '/' || uri == NULL)
+		return target != NULL ? target : "";
+	target = evhttp_uri_get_path(uri);
+	query = evhttp_uri_get_query(uri);
+	return arena_printf(exchange->arena, "%s%s%s", target != NULL ? target : "",
+						query != NULL ? "?" : "", query != NULL ? query : "");
+}
+
+/* Refuses what cannot be answered without the database; true if it did. */
+static bool
+refuse_early(Exchange *exchange)
+{
+	const Route *route = exchange->match.route;
+
+	if (!request_framing_is_sound(exchange->method, evhttp_request_get_input_headers(exchange->http)))
+	{
+		exchange->close = true;
+		send_error(exchange, 400, "PGRST100", "the request does not say clearly where it ends");
+		return true;
+	}
+	if (route == NULL)
+	{
+		send_error(exchange, 404, "PGRST125", "no such path");
+		return true;
+	}
+	if (exchange->method == METHOD_OPTIONS)
+	{
+		reply_add_header(exchange->arena, &exchange->reply, "Allow", routes_allow(route));
+		exchange->reply.status = 204;
+		send_reply(exchange);
+		return true;
+	}
+	if (routes_function(route, exchange->method) == NULL)
+	{
+		reply_add_header(exchange->arena, &exchange->reply, "Allow", routes_allow(route));
+		send_error(exchange, 405, "PGRST101", "this path does not take this method");
+		return true;
+	}
+	return false;
+}
+
+/* Finds out who is asking; true if that ended the exchange. */
+static bool
+refuse_stranger(Exchange *exchange)
+{
+	ExchangeContext *context = exchange->context;
+
+	switch (auth_identify(exchange->arena, context->keys, context->options->anon_role,
+						  evhttp_request_get_input_headers(exchange->http),
+						  exchange->method == METHOD_POST, &exchange->identity))
+	{
+		case AUTH_GOOD:
+			return false;
+		case AUTH_REFUSED:
+			send_error(exchange, 401, "PGRST301", "JWT refused");
+			break;
+		case AUTH_EXPIRED:
+			send_error(exchange, 401, "PGRST301", "JWT expired");
+			break;
+		case AUTH_EARLY:
+			send_error(exchange, 401, "PGRST301", "JWT not yet valid");
+			break;
+		case AUTH_BAD_ROLE:
+			send_error(exchange, 403, "42501", "the role of this token cannot be used");
+			break;
+		case AUTH_CROSS_SITE:
+			send_error(exchange, 403, "42501", "a request from another site");
+			break;
+	}
+	return true;
+}
+
+/* Fills the arguments or the raw body; true if that ended the exchange. */
+static bool
+refuse_input(Exchange *exchange)
+{
+	struct evbuffer *input = evhttp_request_get_input_buffer(exchange->http);
+	size_t		len = evbuffer_get_length(input);
+	const char *body = len > 0 ? (const char *) evbuffer_pullup(input, -1) : "";
+	const char *content_type = request_header(evhttp_request_get_input_headers(exchange->http), "Content-Type");
+	Call	   *call = &exchange->call;
+	ArgumentVerdict verdict;
+
+	if (call->function->input == INPUT_RAW)
+	{
+		/* A copy, since the client may leave while the call still runs. */
+		call->body = exchange->method == METHOD_POST ? arena_strndup(exchange->arena, body, len) :
+			request_query_without(exchange->arena, exchange->match.query, "key");
+		call->body_len = exchange->method == METHOD_POST ? len : strlen(call->body);
+		return false;
+	}
+	verdict = request_arguments(exchange->arena, call->function, &exchange->match,
+								content_type, body, len, call->args);
+	if (verdict == ARGUMENTS_BAD_TYPE)
+		send_error(exchange, 415, "PGRST107", "the body must be JSON or a form");
+	else if (verdict == ARGUMENTS_BAD_BODY)
+		send_error(exchange, 400, "PGRST102", "the body must be a JSON object");
+	return verdict != ARGUMENTS_GOOD;
+}
+
+static void
+submit(Exchange *exchange)
+{
+	const struct evkeyvalq *headers = evhttp_request_get_input_headers(exchange->http);
+	const Route *route = exchange->match.route;
+	bool		query_is_body = exchange->method == METHOD_GET && (route->flags & ROUTE_GET_WRITES) != 0;
+	Call	   *call = &exchange->call;
+
+	call->read_only = exchange->method != METHOD_POST && !query_is_body;
+	call->role = exchange->identity.role;
+	call->claims = exchange->identity.claims;
+	call->method = query_is_body ? "POST" : method_name(exchange->method);
+	call->path = route->pattern;
+	call->headers = request_headers_json(exchange->arena, headers, &exchange->match,
+										 exchange->peer, query_is_body);
+	call->cookies = request_cookies_json(exchange->arena, headers);
+	call->done = on_call_done;
+	call->owner = exchange;
+	pool_submit(exchange->context->pool, call);
+}
+
+static Exchange *
+exchange_begin(ExchangeContext *context, struct evhttp_request *http)
+{
+	Exchange   *exchange = must_alloc(sizeof(Exchange));
+	struct evhttp_connection *connection = evhttp_request_get_connection(http);
+	char	   *address = NULL;
+	ev_uint16_t port;
+
+	context->active++;
+	exchange->context = context;
+	exchange->http = http;
+	exchange->arena = arena_new();
+	exchange->method = method_of(http);
+	clock_gettime(CLOCK_MONOTONIC, &exchange->began);
+	evhttp_connection_get_peer(connection, &address, &port);
+	exchange->peer = request_peer(exchange->arena, evhttp_request_get_input_headers(http),
+								  address != NULL ? address : "",
+								  context->options->trust_proxy);
+	evhttp_connection_set_closecb(connection, on_client_gone, exchange);
+	return exchange;
+}
+
+void
+exchange_start(struct evhttp_request *http, void *arg)
+{
+	Exchange   *exchange = exchange_begin(arg, http);
+
+	routes_match(exchange->arena, target_of(exchange), &exchange->match);
+	if (refuse_early(exchange))
+		return;
+	exchange->call.function = routes_function(exchange->match.route, exchange->method);
+	if (refuse_stranger(exchange) || refuse_input(exchange))
+		return;
+	submit(exchange);
+}

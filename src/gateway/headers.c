@@ -1,0 +1,212 @@
+/*
+ * headers.c
+ *	  The head of a request as the functions see it: JSON, by request.h.
+ *
+ * Functions store what they find in request.headers with a webhook, so what is
+ * left out here is as important as what is in: bearer tokens and cookies are
+ * used up by the gateway, and x-wacta-* names are its own to give.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "request.h"
+#include "text.h"
+
+/* Takes over the JSON value. */
+static char *
+dump_into(Arena *arena, json_t *value)
+{
+	char	   *dumped = json_dumps(value, JSON_COMPACT);
+	char	   *text = arena_strdup(arena, dumped != NULL ? dumped : "{}");
+
+	free(dumped);
+	json_decref(value);
+	return text;
+}
+
+static void
+set_text(json_t *object, const char *name, const char *value)
+{
+	json_object_set_new(object, name, json_string(value));
+}
+
+static char *
+lower_name(Arena *arena, const char *name)
+{
+	char	   *lower = text_clean(arena, name, strlen(name));
+	char	   *at;
+
+	for (at = lower; *at != '\0'; at++)
+		*at = (char) tolower((unsigned char) *at);
+	return lower;
+}
+
+static bool
+is_withheld(const char *name, const char *value)
+{
+	if (strcmp(name, "cookie") == 0)
+		return true;
+	if (strcmp(name, "authorization") == 0)
+		return text_bearer_token(value) != NULL;
+	return strncmp(name, "x-wacta-", 8) == 0 && strcmp(name, "x-wacta-key") != 0;
+}
+
+/* Lines of one name are one list, by HTTP's own rule. */
+static void
+add_header(Arena *arena, json_t *object, const struct evkeyval *header)
+{
+	char	   *name = lower_name(arena, header->key);
+	char	   *value = text_clean(arena, header->value, strlen(header->value));
+	const char *before = json_string_value(json_object_get(object, name));
+
+	if (is_withheld(name, value))
+		return;
+	if (before != NULL)
+		value = arena_printf(arena, "%s, %s", before, value);
+	set_text(object, name, value);
+}
+
+/* The shared secret of a webhook: header, else ?key=, else last segment. */
+static void
+add_key(Arena *arena, json_t *object, const RouteMatch *match)
+{
+	const char *key = request_query_value(arena, match->query, "key");
+
+	if (json_object_get(object, "x-wacta-key") != NULL)
+		return;
+	if (key == NULL)
+		key = match->key;
+	if (key != NULL)
+		set_text(object, "x-wacta-key", key);
+}
+
+char *
+request_headers_json(Arena *arena, const struct evkeyvalq *headers, const RouteMatch *match,
+					 const char *peer, bool query_is_body)
+{
+	json_t	   *object = json_object();
+	const struct evkeyval *header;
+	int			i;
+
+	TAILQ_FOREACH(header, headers, next)
+		add_header(arena, object, header);
+	set_text(object, "x-wacta-peer", peer);
+	if ((match->route->flags & ROUTE_KEY) != 0)
+		add_key(arena, object, match);
+	for (i = 0; i < match->nparams; i++)
+	{
+		if (strcmp(match->params[i].name, "source") == 0)
+			set_text(object, "x-wacta-source", match->params[i].value);
+	}
+	if (query_is_body)
+		set_text(object, "content-type", "application/x-www-form-urlencoded");
+	return dump_into(arena, object);
+}
+
+/* Cuts the next "name=value" off a Cookie header; false at its end. */
+static bool
+next_cookie(Arena *arena, const char **rest, char **name, char **value)
+{
+	while (**rest != '\0')
+	{
+		const char *start = *rest + strspn(*rest, " \t;");
+		size_t		len = strcspn(start, ";");
+		const char *equals = memchr(start, '=', len);
+
+		*rest = start + len;
+		while (len > 0 && (start[len - 1] == ' ' || start[len - 1] == '\t'))
+			len--;
+		if (equals == NULL || equals == start || equals >= start + len)
+			continue;
+		*name = text_clean(arena, start, (size_t) (equals - start));
+		*value = text_clean(arena, equals + 1, len - (size_t) (equals + 1 - start));
+		return true;
+	}
+	return false;
+}
+
+char *
+request_cookies_json(Arena *arena, const struct evkeyvalq *headers)
+{
+	json_t	   *object = json_object();
+	const struct evkeyval *header;
+	char	   *name;
+	char	   *value;
+
+	TAILQ_FOREACH(header, headers, next)
+	{
+		const char *rest = header->value;
+
+		while (text_equal_nocase(header->key, "Cookie") && next_cookie(arena, &rest, &name, &value))
+			set_text(object, name, value);
+	}
+	return dump_into(arena, object);
+}
+
+char *
+request_cookie(Arena *arena, const struct evkeyvalq *headers, const char *wanted)
+{
+	const struct evkeyval *header;
+	char	   *name;
+	char	   *value;
+
+	TAILQ_FOREACH(header, headers, next)
+	{
+		const char *rest = header->value;
+
+		while (text_equal_nocase(header->key, "Cookie") && next_cookie(arena, &rest, &name, &value))
+		{
+			if (strcmp(name, wanted) == 0)
+				return value;
+		}
+	}
+	return NULL;
+}
+
+static bool
+is_address(const char *text)
+{
+	unsigned char buffer[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, text, buffer) == 1 || inet_pton(AF_INET6, text, buffer) == 1;
+}
+
+/* The other end of a Unix socket has no address, but is on this machine. */
+static const char *
+socket_address(Arena *arena, const char *socket_peer)
+{
+	const char *address = arena_strndup(arena, socket_peer, strcspn(socket_peer, "%"));
+
+	return is_address(address) ? address : "127.0.0.1";
+}
+
+/*
+ * Each proxy adds the address it saw at the end of X-Forwarded-For; what stands
+ * before is the client's own claim.  Anything but an address is ignored.
+ */
+const char *
+request_peer(Arena *arena, const struct evkeyvalq *headers, const char *socket_peer, bool trust_proxy)
+{
+	const char *last = NULL;
+	const struct evkeyval *header;
+	const char *comma;
+
+	TAILQ_FOREACH(header, headers, next)
+	{
+		if (trust_proxy && text_equal_nocase(header->key, "X-Forwarded-For"))
+			last = header->value;
+	}
+	if (last == NULL)
+		return socket_address(arena, socket_peer);
+	comma = strrchr(last, ',');
+	last = comma != NULL ? comma + 1 : last;
+	last += strspn(last, " \t");
+	last = arena_strndup(arena, last, strcspn(last, " \t"));
+	return is_address(last) ? last : socket_address(arena, socket_peer);
+}

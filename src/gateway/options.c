@@ -1,0 +1,403 @@
+/*
+ * options.c
+ *	  The settings of wacta-gateway, from flags, environment and a file.
+ *
+ * One table names every setting once; the flag, the environment variable, the
+ * line in the file and the help text all come from it.  Secrets are not
+ * settings: they are files, and the settings name them.  Called by main.c once.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <libpq-fe.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arena.h"
+
+#ifndef WACTA_VERSION
+#define WACTA_VERSION "unknown"
+#endif
+
+typedef enum OptionKind
+{
+	KIND_TEXT,
+	KIND_COUNT,
+	KIND_TIME,
+	KIND_SIZE,
+	KIND_SWITCH
+} OptionKind;
+
+typedef struct Option
+{
+	const char *name;			/* of the flag and in the file */
+	OptionKind	kind;
+	size_t		offset;			/* in Options */
+	const char *value;			/* shown in the help */
+	const char *standard;		/* the default */
+	const char *help;
+} Option;
+
+#define AT(field) offsetof(Options, field)
+
+static const Option table[] = {
+	{"config", KIND_TEXT, AT(config), "FILE", "",
+	"read settings from FILE, lines of `name = value`"},
+	{"listen", KIND_TEXT, AT(listen), "ADDRESS", "127.0.0.1:8080",
+	"accept HTTP here: host:port, [v6]:port or unix:/path;\n"
+	"port 0 takes a free one; the first line printed tells it"},
+	{"db", KIND_TEXT, AT(db), "CONNINFO", "",
+	"the database, as psql takes it, for instance\n"
+	"\"host=/run/postgresql dbname=crm user=wacta_gateway\"; no\n"
+	"password in it: use peer authentication or passfile=..."},
+	{"anon-role", KIND_TEXT, AT(anon_role), "ROLE", "wacta_anon",
+	"role of requests without a token"},
+	{"jwt-secret-file", KIND_TEXT, AT(jwt_secret_file), "FILE", "",
+	"at least 32 bytes that sign tokens (HS256), or a JWK or JWK\n"
+	"set in JSON (oct: HS256, RSA: RS256); SIGHUP reads it again"},
+	{"pool", KIND_COUNT, AT(pool), "N", "8",
+	"connections to the database"},
+	{"queue", KIND_COUNT, AT(queue), "N", "1000",
+	"requests that may wait for a connection; more get a 503"},
+	{"queue-timeout", KIND_TIME, AT(queue_timeout), "TIME", "5s",
+	"longest wait for a connection, then 503"},
+	{"request-timeout", KIND_TIME, AT(request_timeout), "TIME", "30s",
+	"longest wait for the database's answer, then 504"},
+	{"statement-timeout", KIND_TIME, AT(statement_timeout), "TIME", "15s",
+	"statement_timeout of the connections"},
+	{"lock-timeout", KIND_TIME, AT(lock_timeout), "TIME", "5s",
+	"lock_timeout of the connections"},
+	{"client-timeout", KIND_TIME, AT(client_timeout), "TIME", "30s",
+	"a client that neither sends nor reads for so long is dropped"},
+	{"stop-timeout", KIND_TIME, AT(stop_timeout), "TIME", "30s",
+	"on SIGTERM, longest wait for requests already begun"},
+	{"max-body", KIND_SIZE, AT(max_body), "SIZE", "4MB",
+	"a larger body is refused with 413"},
+	{"max-headers", KIND_SIZE, AT(max_headers), "SIZE", "16kB",
+	"a larger request head is refused"},
+	{"trust-proxy", KIND_SWITCH, AT(trust_proxy), NULL, "off",
+	"take the client's address from the last X-Forwarded-For;\n"
+	"only behind a proxy of your own that sets it"},
+	{"access-log", KIND_SWITCH, AT(access_log), NULL, "on",
+	"one line of JSON a request on standard output"},
+};
+
+#define lengthof(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const introduction =
+"wacta-gateway: the HTTP front door of the wacta extension.\n"
+"\n"
+"It answers the customer's links, the webhooks, the JSON API and the staff's\n"
+"pages by calling one function of schema wacta_api for each request, in one\n"
+"transaction, as the role that the request's token names.\n"
+"\n"
+"Usage: wacta-gateway [SETTING]...\n"
+"\n"
+"Each setting is a flag (--pool 16 or --pool=16; --trust-proxy, --no-access-log),\n"
+"an environment variable (WACTA_GATEWAY_POOL=16) or a line of the file that\n"
+"--config names (pool = 16).  Flags win over the environment, that over the file.\n"
+"TIME takes ms, s or min (plain: s), SIZE takes kB or MB (plain: bytes).\n"
+"\n";
+
+static const char *const conclusion =
+"\n"
+"  --help                        this text\n"
+"  --version                     the version\n"
+"\n"
+"Signals: TERM or INT ends it after the requests it has begun; HUP reads the\n"
+"token secret again.  Put nginx or another proxy in front for TLS.\n"
+"\n"
+"To begin with:\n"
+"  wacta-gateway --db 'dbname=crm user=wacta_gateway' --jwt-secret-file /etc/wacta/jwt\n"
+"  curl -i http://127.0.0.1:8080/health/\n";
+
+static void
+refuse(const char *source, const char *name, const char *reason)
+{
+	fprintf(stderr, "wacta-gateway: %s \"%s\": %s\n", source, name, reason);
+	fprintf(stderr, "Try \"wacta-gateway --help\".\n");
+	exit(2);
+}
+
+static void
+print_help(void)
+{
+	size_t		i;
+
+	fputs(introduction, stdout);
+	for (i = 0; i < lengthof(table); i++)
+	{
+		const char *help = table[i].help;
+		char		flag[64];
+
+		snprintf(flag, sizeof(flag), "--%s%s%s", table[i].name,
+				 table[i].value != NULL ? " " : "", table[i].value != NULL ? table[i].value : "");
+		printf("  %-29s ", flag);
+		for (; *help != '\0'; help++)
+		{
+			putchar(*help);
+			if (*help == '\n')
+				printf("%32s", "");
+		}
+		if (table[i].standard[0] != '\0')
+			printf(" (%s)", table[i].standard);
+		putchar('\n');
+	}
+	fputs(conclusion, stdout);
+}
+
+static const Option *
+find_option(const char *name)
+{
+	size_t		i;
+
+	for (i = 0; i < lengthof(table); i++)
+	{
+		if (strcmp(table[i].name, name) == 0)
+			return &table[i];
+	}
+	return NULL;
+}
+
+/* What a unit multiplies by, 0 if the kind has no such unit. */
+static long
+unit_factor(OptionKind kind, const char *unit)
+{
+	if (kind == KIND_TIME)
+	{
+		if (strcmp(unit, "ms") == 0)
+			return 1;
+		if (strcmp(unit, "min") == 0)
+			return 60 * 1000;
+		return strcmp(unit, "s") == 0 || *unit == '\0' ? 1000 : 0;
+	}
+	if (kind == KIND_SIZE && strcmp(unit, "kB") == 0)
+		return 1024;
+	if (kind == KIND_SIZE && strcmp(unit, "MB") == 0)
+		return 1024 * 1024;
+	return *unit == '\0' ? 1 : 0;
+}
+
+static bool
+parse_number(OptionKind kind, const char *text, long *number)
+{
+	char	   *end;
+	long		factor;
+
+	errno = 0;
+	*number = strtol(text, &end, 10);
+	if (end == text || errno != 0)
+		return false;
+	while (isspace((unsigned char) *end))
+		end++;
+	factor = unit_factor(kind, end);
+	if (factor == 0 || *number < 1 || *number > INT_MAX / factor)
+		return false;
+	*number *= factor;
+	return true;
+}
+
+static bool
+parse_switch(const char *text, bool *on)
+{
+	*on = strcmp(text, "on") == 0 || strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+	return *on || strcmp(text, "off") == 0 || strcmp(text, "false") == 0 || strcmp(text, "0") == 0;
+}
+
+static void
+set_option(Options *options, const Option *option, const char *text, const char *source)
+{
+	void	   *field = (char *) options + option->offset;
+
+	switch (option->kind)
+	{
+		case KIND_TEXT:
+			*(const char **) field = text;
+			break;
+		case KIND_SWITCH:
+			if (!parse_switch(text, field))
+				refuse(source, option->name, "must be on or off");
+			break;
+		default:
+			if (!parse_number(option->kind, text, field))
+				refuse(source, option->name, "must be a positive number, with a unit that the help names");
+			break;
+	}
+}
+
+static void
+set_named(Options *options, const char *name, const char *text, const char *source)
+{
+	const Option *option = find_option(name);
+
+	if (option == NULL)
+		refuse(source, name, "there is no such setting");
+	set_option(options, option, text, source);
+}
+
+/* Cuts white space from both ends, in place. */
+static char *
+trim(char *text)
+{
+	char	   *end;
+
+	while (isspace((unsigned char) *text))
+		text++;
+	end = text + strlen(text);
+	while (end > text && isspace((unsigned char) end[-1]))
+		*--end = '\0';
+	return text;
+}
+
+static void
+read_file(Options *options, const char *path)
+{
+	static Arena *values;		/* options point into it to the end */
+	FILE	   *file = fopen(path, "r");
+	char	   *line = NULL;
+	size_t		size = 0;
+
+	if (file == NULL)
+		refuse("configuration file", path, strerror(errno));
+	values = arena_new();
+	while (getline(&line, &size, file) >= 0)
+	{
+		char	   *name = trim(line);
+		char	   *value = strchr(name, '=');
+
+		if (*name == '\0' || *name == '#')
+			continue;
+		if (value == NULL)
+			refuse("configuration file", name, "a line must read name = value");
+		*value++ = '\0';
+		set_named(options, trim(name), arena_strdup(values, trim(value)), "configuration file, setting");
+	}
+	free(line);
+	fclose(file);
+}
+
+static void
+read_environment(Options *options)
+{
+	size_t		i;
+
+	for (i = 0; i < lengthof(table); i++)
+	{
+		char		name[64] = "WACTA_GATEWAY_";
+		size_t		len = strlen(name);
+		const char *from = table[i].name;
+		const char *value;
+
+		for (; *from != '\0' && len < sizeof(name) - 1; from++)
+			name[len++] = *from == '-' ? '_' : (char) toupper((unsigned char) *from);
+		name[len] = '\0';
+		value = getenv(name);
+		if (value != NULL)
+			set_option(options, &table[i], value, "environment, setting");
+	}
+}
+
+/* Takes one flag and, if it stands apart, its value; returns how many words. */
+static int
+read_flag(Options *options, int left, char **words)
+{
+	const char *flag = words[0];
+	char		name[64];
+	size_t		len;
+	const Option *option;
+
+	if (strncmp(flag, "--", 2) != 0)
+		refuse("argument", flag, "settings begin with --");
+	flag += 2;
+	len = strcspn(flag, "=");
+	if (len >= sizeof(name))
+		refuse("flag", words[0], "there is no such setting");
+	memcpy(name, flag, len);
+	name[len] = '\0';
+	option = find_option(name);
+	if (option == NULL && strncmp(name, "no-", 3) == 0)
+	{
+		option = find_option(name + 3);
+		if (option == NULL || option->kind != KIND_SWITCH || flag[len] == '=')
+			refuse("flag", words[0], "there is no such setting");
+		set_option(options, option, "off", "flag");
+		return 1;
+	}
+	if (option == NULL)
+		refuse("flag", words[0], "there is no such setting");
+	if (flag[len] == '=' || option->kind == KIND_SWITCH)
+	{
+		set_option(options, option, flag[len] == '=' ? flag + len + 1 : "on", "flag");
+		return 1;
+	}
+	if (left < 2)
+		refuse("flag", words[0], "needs a value");
+	set_option(options, option, words[1], "flag");
+	return 2;
+}
+
+static void
+read_flags(Options *options, int argc, char **argv)
+{
+	int			at = 1;
+
+	while (at < argc)
+		at += read_flag(options, argc - at, argv + at);
+}
+
+/* A password on a command line or in a configuration file is no secret. */
+static void
+check_conninfo(const char *conninfo)
+{
+	char	   *error = NULL;
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, &error);
+	PQconninfoOption *option;
+
+	if (parsed == NULL)
+		refuse("setting", "db", "is not a connection string");
+	for (option = parsed; option->keyword != NULL; option++)
+	{
+		if (strcmp(option->keyword, "password") == 0 && option->val != NULL)
+			refuse("setting", "db", "must hold no password: name a file with passfile=...");
+	}
+	PQconninfoFree(parsed);
+}
+
+void
+options_read(Options *options, int argc, char **argv)
+{
+	size_t		i;
+
+	memset(options, 0, sizeof(*options));
+	for (i = 1; i < (size_t) argc; i++)
+	{
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+		{
+			print_help();
+			exit(0);
+		}
+		if (strcmp(argv[i], "--version") == 0)
+		{
+			puts("wacta-gateway " WACTA_VERSION);
+			exit(0);
+		}
+	}
+	for (i = 0; i < lengthof(table); i++)
+		set_option(options, &table[i], table[i].standard, "default of");
+	/* The file's name may come by the other two ways, so these are read twice. */
+	read_environment(options);
+	read_flags(options, argc, argv);
+	if (options->config[0] != '\0')
+	{
+		read_file(options, options->config);
+		read_environment(options);
+		read_flags(options, argc, argv);
+	}
+	check_conninfo(options->db);
+}

@@ -1,0 +1,34 @@
+/*
+ * pool.h
+ *	  The connections to the database, and the queue in front of them.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#ifndef GATEWAY_POOL_H
+#define GATEWAY_POOL_H
+
+#include <event2/event.h>
+
+#include "call.h"
+
+typedef struct Pool Pool;
+
+typedef struct PoolConfig
+{
+	const char *conninfo;
+	int			size;
+	int			queue;			/* calls that may wait */
+	long		queue_timeout;	/* milliseconds, as the others */
+	long		call_timeout;
+	long		statement_timeout;
+	long		lock_timeout;
+} PoolConfig;
+
+/* Starts to connect; calls may be submitted at once.  Keeps config. */
+extern Pool *pool_start(struct event_base *base, const PoolConfig *config);
+extern void pool_submit(Pool *pool, Call *call);
+
+/* At the end of the program, when no call is left. */
+extern void pool_stop(Pool *pool);
+
+#endif							/* GATEWAY_POOL_H */

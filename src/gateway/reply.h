@@ -1,0 +1,48 @@
+/*
+ * reply.h
+ *	  What goes back: a call's result or an error, as status, headers and body.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#ifndef GATEWAY_REPLY_H
+#define GATEWAY_REPLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "arena.h"
+#include "call.h"
+
+typedef struct ReplyHeader
+{
+	struct ReplyHeader *next;
+	const char *name;
+	const char *value;
+} ReplyHeader;
+
+typedef struct Reply
+{
+	int			status;
+	const char *content_type;	/* NULL: no body, or the type is unknown */
+	ReplyHeader *headers;
+	const char *body;			/* the arena's, or the call's */
+	size_t		body_len;
+	bool		is_error;		/* made by the gateway, not by a function */
+} Reply;
+
+extern void reply_add_header(Arena *arena, Reply *reply, const char *name, const char *value);
+
+/* An error in PostgREST's shape; code and message must not be NULL. */
+extern void reply_error(Arena *arena, Reply *reply, int status, const char *code,
+						const char *message, const char *details, const char *hint);
+
+/* The same error for people: a page that says what they can do. */
+extern void reply_error_page(Arena *arena, Reply *reply);
+
+/* The reply points into the call's results: clear the call after it is sent. */
+extern void reply_from_call(Arena *arena, Reply *reply, const Call *call, bool authenticated);
+
+/* PostgREST's status for an SQLSTATE. */
+extern int	reply_status_of(const char *sqlstate, bool authenticated);
+
+#endif							/* GATEWAY_REPLY_H */

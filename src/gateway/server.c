@@ -1,0 +1,178 @@
+/*
+ * server.c
+ *	  The HTTP side as a whole: listening, shortages, the end.
+ *
+ * libevent's evhttp was chosen for who keeps it patched: Debian's libevent gets
+ * security updates in its stable releases, and it shares one loop with libpq's
+ * sockets.  What happens to a request is exchange.c's.  Called by main.c.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "server.h"
+
+#include <event2/http.h>
+#include <stdlib.h>
+
+#include "arena.h"
+#include "exchange.h"
+
+#define MAX_LISTENERS	8
+#define LAST_CALL		100		/* milliseconds for requests already on their way */
+
+struct Server
+{
+	struct event_base *base;
+	struct evhttp *http;
+	struct evhttp_bound_socket *sockets[MAX_LISTENERS];
+	int			nsockets;
+	struct event *resume;		/* accept again after a shortage */
+	struct event *last_call;
+	ExchangeContext context;
+};
+
+/* The library keeps a listener's argument to itself. */
+static Server *the_server;
+
+static void
+set_accepting(Server *server, bool on)
+{
+	int			i;
+
+	for (i = 0; i < server->nsockets; i++)
+	{
+		struct evconnlistener *listener = evhttp_bound_socket_get_listener(server->sockets[i]);
+
+		if (on)
+			evconnlistener_enable(listener);
+		else
+			evconnlistener_disable(listener);
+	}
+}
+
+static void
+on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	(void) fd;
+	(void) what;
+	set_accepting(arg, true);
+}
+
+/*
+ * Out of descriptors, most likely.  The connection stays in the backlog and the
+ * socket readable, so without a pause this would be all the loop did.
+ */
+static void
+on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct timeval pause = {0, 100000};
+
+	(void) listener;
+	(void) arg;
+	set_accepting(the_server, false);
+	evtimer_add(the_server->resume, &pause);
+}
+
+static void
+on_last_call(evutil_socket_t fd, short what, void *arg)
+{
+	Server	   *server = arg;
+
+	(void) fd;
+	(void) what;
+	if (server->context.active == 0)
+		event_base_loopbreak(server->base);
+}
+
+static void
+begin_last_call(Server *server)
+{
+	struct timeval wait = {0, LAST_CALL * 1000};
+
+	evtimer_add(server->last_call, &wait);
+}
+
+static void
+on_all_done(void *owner)
+{
+	Server	   *server = owner;
+
+	if (server->context.stopping)
+		begin_last_call(server);
+}
+
+Server *
+server_start(struct event_base *base, const Options *options, JwtKeys *keys, Pool *pool)
+{
+	Server	   *server = must_alloc(sizeof(Server));
+	struct timeval timeout = {options->client_timeout / 1000, (options->client_timeout % 1000) * 1000};
+
+	the_server = server;
+	server->base = base;
+	server->context = (ExchangeContext)
+	{
+		.options = options,
+			.keys = keys,
+			.pool = pool,
+			.all_done = on_all_done,
+			.owner = server,
+	};
+	server->resume = evtimer_new(base, on_resume, server);
+	server->last_call = evtimer_new(base, on_last_call, server);
+	server->http = evhttp_new(base);
+	evhttp_set_gencb(server->http, exchange_start, &server->context);
+	evhttp_set_max_body_size(server->http, options->max_body);
+	evhttp_set_max_headers_size(server->http, options->max_headers);
+	evhttp_set_timeout_tv(server->http, &timeout);
+	/* A reply without a body has no type, and no other is for the library to guess. */
+	evhttp_set_default_content_type(server->http, NULL);
+	/* Read on after a body that is too large, so that the client sees the 413. */
+	evhttp_set_flags(server->http, EVHTTP_SERVER_LINGERING_CLOSE);
+	evhttp_set_allowed_methods(server->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
+							   EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE);
+	return server;
+}
+
+void
+server_listen(Server *server, struct evconnlistener *listener)
+{
+	struct evhttp_bound_socket *socket = evhttp_bind_listener(server->http, listener);
+
+	evconnlistener_set_error_cb(listener, on_accept_error);
+	if (socket != NULL && server->nsockets < MAX_LISTENERS)
+		server->sockets[server->nsockets++] = socket;
+}
+
+void
+server_set_keys(Server *server, JwtKeys *keys)
+{
+	jwt_keys_free(server->context.keys);
+	server->context.keys = keys;
+}
+
+void
+server_stop(Server *server)
+{
+	if (server->context.stopping)
+		return;
+	server->context.stopping = true;
+	evtimer_del(server->resume);
+	while (server->nsockets > 0)
+		evhttp_del_accept_socket(server->http, server->sockets[--server->nsockets]);
+	begin_last_call(server);
+}
+
+int
+server_active(const Server *server)
+{
+	return server->context.active;
+}
+
+void
+server_free(Server *server)
+{
+	evhttp_free(server->http);
+	event_free(server->resume);
+	event_free(server->last_call);
+	jwt_keys_free(server->context.keys);
+	free(server);
+}
