@@ -229,22 +229,47 @@ sync_slots(void)
 		complain_of_databases();
 }
 
-/* A courier that was registered and ended before it could attach. */
-static void
-check_starting(int i)
+/*
+ * Has the postmaster forgotten the last worker of this slot?  Until then its
+ * place is taken, and to start the next one may fail.  We are signalled when it
+ * has.  If that worker ended before it could attach, this is where it is noticed.
+ */
+static bool
+last_worker_is_gone(int i)
 {
 	CourierSlot *slot = &wacta_shared->slot[i];
 	pid_t		pid;
 
-	if (notes[i].handle == NULL ||
-		GetBackgroundWorkerPid(notes[i].handle, &pid) != BGWH_STOPPED)
-		return;
+	if (notes[i].handle == NULL)
+		return true;
+	if (GetBackgroundWorkerPid(notes[i].handle, &pid) != BGWH_STOPPED)
+		return false;
 	pfree(notes[i].handle);
 	notes[i].handle = NULL;
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	if (slot->in_use && slot->state == COURIER_STARTING)
 		slot_fail(slot, "could not be started, see the server log");
 	LWLockRelease(wacta_shared->lock);
+	return true;
+}
+
+/* Is some worker on its way out, so that its place will be free in a moment? */
+static bool
+any_is_leaving(void)
+{
+	bool		leaving = false;
+	int			i;
+
+	LWLockAcquire(wacta_shared->lock, LW_SHARED);
+	for (i = 0; i < wacta_shared->n_slots && !leaving; i++)
+	{
+		CourierSlot *slot = &wacta_shared->slot[i];
+
+		leaving = notes[i].handle != NULL &&
+			slot->state != COURIER_STARTING && slot->state != COURIER_RUNNING;
+	}
+	LWLockRelease(wacta_shared->lock);
+	return leaving;
 }
 
 /*
@@ -305,9 +330,6 @@ register_courier(int i, const CourierLaunch *launch, const char *database)
 	strlcpy(worker.bgw_type, "wacta courier", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "wacta courier %d of %s", launch->number, database);
 
-	if (notes[i].handle != NULL)
-		pfree(notes[i].handle);
-	notes[i].handle = NULL;
 	ok = RegisterDynamicBackgroundWorker(&worker, &notes[i].handle);
 	MemoryContextSwitchTo(old);
 	return ok;
@@ -342,14 +364,22 @@ static void
 launch_courier(int i, const CourierLaunch *launch, const char *database)
 {
 	CourierSlot *slot = &wacta_shared->slot[i];
+	bool		leaving;
 
 	if (register_courier(i, launch, database))
 		return;
+	leaving = any_is_leaving();
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	if (slot->in_use && slot->state == COURIER_STARTING)
-		slot_fail(slot, "no background worker is free (max_worker_processes)");
+	{
+		if (leaving)
+			slot_set_state(slot, COURIER_WAITING);
+		else
+			slot_fail(slot, "no background worker is free (max_worker_processes)");
+	}
 	LWLockRelease(wacta_shared->lock);
-	complain_of_worker_slots(database);
+	if (!leaving)
+		complain_of_worker_slots(database);
 }
 
 /* Starts what is due; returns the time until something else will be, in ms. */
@@ -364,11 +394,13 @@ tend_slots(void)
 		CourierLaunch launch = {0};
 		char		database[NAMEDATALEN];
 
-		check_starting(i);
-		if (!take_turn(i, &launch, database, &wait))
-			continue;
-		launch_courier(i, &launch, database);
-		wait = Min(wait, 1000);
+		if (!last_worker_is_gone(i))
+			wait = Min(wait, 1000);
+		else if (take_turn(i, &launch, database, &wait))
+		{
+			launch_courier(i, &launch, database);
+			wait = Min(wait, 1000);
+		}
 	}
 	return wait;
 }

@@ -262,6 +262,8 @@ free_and_run(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	const char *database = database_needed_free(pstmt->utilityStmt);
 	Oid			oid;
 
+	if (database != NULL)
+		wake_launcher_when_committed();
 	if (!must_be_freed(database, &oid))
 	{
 		run_command(pstmt, query, read_only_tree, context, params, env, dest, qc);

@@ -26,6 +26,7 @@
 #include <ctype.h>
 
 #include "common/base64.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "keyring.h"
@@ -147,18 +148,19 @@ seed_hash(const SigningKey *key, int64 lead_id, int64 issued, char out[SEED_HASH
 }
 
 /*
- * Reads a decimal number without sign or leading zeros, up to 18 digits, and
- * steps over the colon behind it.
+ * Reads a decimal number without sign or leading zeros, up to max, and steps
+ * over the colon behind it.
  */
 static bool
-seed_number(const char **p, int64 *value)
+seed_number(const char **p, int64 max, int64 *value)
 {
 	const char *start = *p;
 	int64		v = 0;
 
-	while (isdigit((unsigned char) **p) && *p - start < 18)
-		v = v * 10 + (*(*p)++ - '0');
-	if (*p == start || **p != ':' || (*start == '0' && *p - start > 1))
+	for (; isdigit((unsigned char) **p); (*p)++)
+		if (pg_mul_s64_overflow(v, 10, &v) || pg_add_s64_overflow(v, **p - '0', &v))
+			return false;
+	if (v > max || *p == start || **p != ':' || (*start == '0' && *p - start > 1))
 		return false;
 	(*p)++;
 	*value = v;
@@ -171,14 +173,17 @@ check_seed(const char *text, Token *token)
 {
 	const SigningKey *keys;
 	char		expected[SEED_HASH_LEN + 1];
+	int64		lead_id;
+	int64		issued;
 	bool		retired = false;
 	int			n,
 				i;
 
 	token->form = "seed";
 	token->reason = "malformed";
-	if (!seed_number(&text, &token->lead_id) || !seed_number(&text, &token->issued) ||
-		token->lead_id == 0 || strlen(text) != SEED_HASH_LEN)
+	if (!seed_number(&text, PG_INT64_MAX, &lead_id) ||
+		!seed_number(&text, unix_seconds(END_TIMESTAMP) - 1, &issued) ||
+		lead_id == 0 || strlen(text) != SEED_HASH_LEN)
 		return;
 
 	n = keyring_keys(&keys);
@@ -186,7 +191,7 @@ check_seed(const char *text, Token *token)
 	{
 		if (keys[i].purpose != KEY_LINK)
 			continue;
-		seed_hash(&keys[i], token->lead_id, token->issued, expected);
+		seed_hash(&keys[i], lead_id, issued, expected);
 		if (timingsafe_bcmp(expected, text, SEED_HASH_LEN) != 0)
 			continue;
 		if (keys[i].retired)
@@ -198,6 +203,11 @@ check_seed(const char *text, Token *token)
 		token->reason = NULL;
 	else
 		token->reason = retired ? "retired_key" : "tampered";
+	if (token->key_id != 0 || retired)
+	{
+		token->lead_id = lead_id;
+		token->issued = issued;
+	}
 }
 
 /* ---- the signed form ---- */

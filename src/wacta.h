@@ -20,6 +20,7 @@ extern void wacta_secrecy_init(void);
 
 /* wake.c */
 extern void wacta_wake_init(void);
+extern void wake_launcher_when_committed(void);
 
 /* launcher.c */
 extern void wacta_register_launcher(void);

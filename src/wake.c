@@ -108,12 +108,19 @@ wacta_wake_courier(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* Databases have come or gone, or something was installed in this one. */
+void
+wake_launcher_when_committed(void)
+{
+	wake_launcher_at_commit = wacta_shared != NULL;
+}
+
 PG_FUNCTION_INFO_V1(wacta_wake_launcher);
 
 /* SQL: wacta.wake_launcher() RETURNS void: the install script calls it last. */
 Datum
 wacta_wake_launcher(PG_FUNCTION_ARGS)
 {
-	wake_launcher_at_commit = wacta_shared != NULL;
+	wake_launcher_when_committed();
 	PG_RETURN_VOID();
 }

@@ -1,6 +1,13 @@
-// One tap is enough: the page posts the answer itself. Not while it is only prerendered.
+// One tap is enough: the page posts the answer itself, once a person sees it. The button stays for whom this does not reach.
 (function () {
-  function send() { document.getElementById('answer').submit(); }
-  if (document.prerendering) document.addEventListener('prerenderingchange', send, { once: true });
-  else send();
+  function visible() { return !document.prerendering && document.visibilityState !== 'hidden'; }
+  function send() {
+    if (!visible()) return;
+    document.removeEventListener('visibilitychange', send);
+    document.getElementById('status').textContent = 'One moment: we are noting your answer.';
+    document.getElementById('answer').submit();
+  }
+  document.addEventListener('visibilitychange', send);
+  document.addEventListener('prerenderingchange', send);
+  send();
 })();

@@ -155,7 +155,9 @@ CREATE FUNCTION wacta.try_timestamptz(value text, zone text DEFAULT 'UTC') RETUR
 LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF value ~ '^[0-9]{9,13}(\.[0-9]+)?$' THEN             -- Unix time in seconds, or milliseconds
+  IF value !~ '[0-9]' THEN                               -- "yesterday", "infinity"
+    RETURN NULL;
+  ELSIF value ~ '^[0-9]{9,13}(\.[0-9]+)?$' THEN          -- Unix time in seconds, or milliseconds
     RETURN to_timestamp(value::numeric / CASE WHEN value::numeric > 100000000000 THEN 1000 ELSE 1 END);
   ELSIF value ~ '[+-][0-9]{2}:?[0-9]{2}$|Z$' THEN
     RETURN value::timestamptz;

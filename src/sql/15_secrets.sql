@@ -78,7 +78,7 @@ AS $$
 BEGIN
   UPDATE wacta.signing_key k SET retired_at = coalesce(k.retired_at, wacta.now()) WHERE k.key_id = retire_signing_key.key_id;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'signing key % does not exist', key_id USING ERRCODE = '02000';
+    RAISE EXCEPTION 'signing key % does not exist', key_id USING ERRCODE = '22023';
   END IF;
 END
 $$;
@@ -89,7 +89,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM wacta.hide_statement();
-  IF length(secret) < 32 THEN
+  IF coalesce(length(secret), 0) < 32 THEN
     RAISE EXCEPTION 'the session secret must have at least 32 characters' USING ERRCODE = '22023',
       HINT = 'It is the secret that the front door verifies JWTs with (RFC 7518 section 3.2).';
   END IF;
@@ -155,7 +155,7 @@ COMMENT ON FUNCTION wacta.examine_token(text, text, bigint) IS
 'What a good token says, or the reason for its refusal: malformed, foreign, tampered, retired_key, expired, wrong_lead, wrong_action.';
 
 CREATE FUNCTION wacta.verify_token(token text, INOUT lead_id bigint DEFAULT NULL, OUT issued_at timestamptz)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   t record;

@@ -285,8 +285,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   at   timestamptz := coalesce($4, wacta.now());
-  zone text := wacta.time_zone((SELECT l.project_id FROM wacta.lead l WHERE l.lead_id = $1));
+  zone text;
 BEGIN
+  SELECT wacta.time_zone(l.project_id) INTO zone FROM wacta.lead l WHERE l.lead_id = $1;
+  IF NOT FOUND THEN
+    PERFORM wacta.raise_no_lead($1);
+  END IF;
   INSERT INTO wacta.lead_note (lead_id, noted_at, note, author, ref)
   VALUES ($1, at, format('[%s] %s', to_char(at AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI:SS'), $2), session_user, $3)
   ON CONFLICT DO NOTHING;

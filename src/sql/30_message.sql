@@ -286,6 +286,22 @@ $$;
 COMMENT ON FUNCTION wacta.apply_status(bigint, bigint, wacta.message_status, timestamptz, text, integer, text, jsonb) IS
 'Applies a status of the provider: any order, repetition or batch of the same statuses ends in the same row.';
 
+-- The provider has the message, whether its answer or its first webhook told so: both say it, whichever comes first counts.
+CREATE FUNCTION wacta.on_taken(m wacta.message) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF m.purpose = 'pitch' THEN
+    -- never wait here for someone who holds the lead: the answers of all the others wait behind us
+    UPDATE wacta.lead l SET status = 'Contacted', stage = 'Contacted'
+     WHERE l.lead_id = (SELECT n.lead_id FROM wacta.lead n WHERE n.lead_id = m.lead_id AND n.status = 'New' FOR NO KEY UPDATE SKIP LOCKED);
+  ELSIF m.purpose = 'brochure' THEN
+    PERFORM wacta.add_note(m.lead_id, 'Brochure sent automatically', 'brochure ' || m.message_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.on_taken(wacta.message) IS 'What follows when the provider has a message: the lead is contacted, the brochure is noted.';
+
 CREATE FUNCTION wacta.settle(message_id bigint, verdict text, reason text) RETURNS wacta.message_status
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -300,6 +316,7 @@ BEGIN
      SET status = CASE verdict WHEN 'resend' THEN 'queued' ELSE verdict END::wacta.message_status,
          reason = format('%s (settled by %s)', $3, session_user),
          due_at = wacta.now(), accepted_at = CASE WHEN verdict = 'accepted' THEN wacta.now() END,
+         failed_at = CASE WHEN verdict = 'failed' THEN wacta.now() END,
          expires_at = greatest(m.expires_at, wacta.now() + (SELECT message_ttl FROM wacta.config))
    WHERE m.message_id = $1 AND m.status = 'in_doubt'
   RETURNING m.status INTO result;

@@ -36,7 +36,7 @@ AS $$
 DECLARE
   l       wacta.lead;
   project integer;
-  last    text;
+  last    record;
 BEGIN
   SELECT * INTO l FROM wacta.lead WHERE lead.lead_id = $1 FOR NO KEY UPDATE;
   IF NOT FOUND THEN
@@ -44,10 +44,14 @@ BEGIN
   END IF;
   project := coalesce((SELECT m.project_id FROM wacta.message m WHERE (m.lead_id, m.message_id) = ($1, $2)), l.project_id);
   -- the same tap again: the last decision on this project was this one; a "no" is one for all projects
-  SELECT c.action INTO last FROM wacta.click c
+  SELECT c.action, c.clicked_at INTO last FROM wacta.click c
    WHERE c.lead_id = $1 AND c.effective AND (c.project_id IS NOT DISTINCT FROM project OR c.action = 'not_interested')
    ORDER BY c.click_id DESC LIMIT 1;
-  first_time := last IS DISTINCT FROM action OR (action = 'interested' AND explicit AND l.consent = 'withdrawn');
+  -- unless consent has changed since, by whatever way: then the tap says something new
+  first_time := last.action IS DISTINCT FROM action OR CASE action
+    WHEN 'interested' THEN (explicit AND l.consent = 'withdrawn') OR EXISTS (
+      SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.happened_at > last.clicked_at)
+    ELSE l.consent <> 'withdrawn' END;
   INSERT INTO wacta.click (lead_id, message_id, project_id, action, via, effective, evidence)
   VALUES ($1, $2, project, $3, $4, first_time, coalesce($6, '{}'));
   IF action = 'interested' THEN
@@ -57,8 +61,8 @@ BEGIN
     END IF;
   ELSE
     page := 'not_interested';
-    IF first_time OR l.consent <> 'withdrawn' THEN
-      PERFORM wacta.on_not_interested($1, $4, $6, first_time);
+    IF first_time THEN
+      PERFORM wacta.on_not_interested($1, $4, $6);
     END IF;
   END IF;
 END
@@ -91,18 +95,16 @@ $$;
 COMMENT ON FUNCTION wacta.on_interested(bigint, integer, boolean, text, jsonb) IS
 'Interested: status, stage, note, consent, other pitches cancelled, brochure queued, follow-up call scheduled.';
 
-CREATE FUNCTION wacta.on_not_interested(lead_id bigint, via text, evidence jsonb, noted boolean) RETURNS void
+CREATE FUNCTION wacta.on_not_interested(lead_id bigint, via text, evidence jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   UPDATE wacta.lead l SET status = 'Not Interested', stage = 'Cold', updated_at = wacta.now() WHERE l.lead_id = $1;
-  IF noted THEN
-    PERFORM wacta.add_note($1, 'Clicked ''Not Interested'' via WhatsApp');
-  END IF;
+  PERFORM wacta.add_note($1, 'Clicked ''Not Interested'' via WhatsApp');
   PERFORM wacta.withdraw($1, 'not_interested', coalesce($3, '{}') || jsonb_build_object('via', $2));
 END
 $$;
-COMMENT ON FUNCTION wacta.on_not_interested(bigint, text, jsonb, boolean) IS
+COMMENT ON FUNCTION wacta.on_not_interested(bigint, text, jsonb) IS
 'Not interested: status, stage Cold, note, consent withdrawn, everything pending ended, follow-ups closed.';
 
 CREATE FUNCTION wacta.record_click(token text, action text DEFAULT NULL, lead_id bigint DEFAULT NULL, evidence jsonb DEFAULT '{}',

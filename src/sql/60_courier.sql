@@ -43,11 +43,12 @@ COMMENT ON FUNCTION wacta.courier_reap() IS 'Expired leases become in doubt, mes
 
 -- Two statements: the first locks, the second sees the newest version of what it locked. The lead's share lock is the promise
 -- that no claim succeeds after an opt-out has committed; SKIP LOCKED on both means that a claim never waits and never deadlocks.
--- The settings keep the plan on the index of due messages, whatever the statistics say of a table that was just filled.
+-- The settings keep the plan on the index of due messages, whatever the statistics say of a table that was just filled; their
+-- price on what has to be scanned must not call for JIT compilation.
 CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
 RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   now_at   timestamptz := wacta.now();
@@ -153,13 +154,10 @@ BEGIN
      SET ended_at = wacta.now(), outcome = p_outcome, http_status = p_http_status, error_code = e.code,
          detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms
    WHERE (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts);
-  IF m.status <> 'sending' THEN                          -- a webhook or an operator was faster, and knows better
-    IF verdict = 'accepted' THEN
-      PERFORM wacta.keep_answer_ids(m, answer);
-    END IF;
-    RETURN CASE WHEN verdict IN ('accepted', 'in_doubt', 'fail') THEN verdict ELSE 'accepted' END;
-  ELSIF verdict = 'accepted' THEN
+  IF verdict = 'accepted' THEN
     PERFORM wacta.on_accepted(m, answer);
+  ELSIF m.status NOT IN ('sending', 'in_doubt') THEN     -- a webhook or an operator was faster, and knows better
+    RETURN CASE WHEN verdict = 'retry' THEN 'accepted' ELSE verdict END;
   ELSIF verdict = 'in_doubt' THEN
     UPDATE wacta.message q SET status = 'in_doubt', lease_until = NULL,
            reason = left(coalesce(p_error, 'the answer could not be understood'), 500)
@@ -173,35 +171,24 @@ $$;
 COMMENT ON FUNCTION wacta.settle_attempt(wacta.message, text, integer, integer, bytea, text, integer) IS
 'Settles the running attempt of a message by what came of its request; returns accepted, in_doubt, fail or retry.';
 
-CREATE FUNCTION wacta.keep_answer_ids(m wacta.message, answer jsonb) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-  UPDATE wacta.message q
-     SET wamid = coalesce(q.wamid, left($2 #>> '{messages,0,id}', 300)),
-         provider_request_id = coalesce(q.provider_request_id, left($2 ->> 'id', 300)),
-         accepted_at = least(q.accepted_at, wacta.now())
-   WHERE (q.lead_id, q.message_id) = ($1.lead_id, $1.message_id)
-$$;
-COMMENT ON FUNCTION wacta.keep_answer_ids(wacta.message, jsonb) IS 'Keeps the ids that the provider gave a message.';
-
 CREATE FUNCTION wacta.on_accepted(m wacta.message, answer jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  UPDATE wacta.message q SET status = 'accepted', lease_until = NULL, error_code = NULL,
-         reason = nullif(answer #>> '{messages,0,message_status}', 'accepted')
+  UPDATE wacta.message q
+     SET status = CASE WHEN q.status IN ('sending', 'in_doubt') THEN 'accepted' ELSE q.status END,
+         reason = CASE WHEN q.status IN ('sending', 'in_doubt') THEN nullif(answer #>> '{messages,0,message_status}', 'accepted') ELSE q.reason END,
+         error_code = CASE WHEN q.status IN ('sending', 'in_doubt') THEN NULL ELSE q.error_code END,
+         lease_until = NULL,
+         wamid = coalesce(q.wamid, left(answer #>> '{messages,0,id}', 300)),
+         provider_request_id = coalesce(q.provider_request_id, left(answer ->> 'id', 300)),
+         accepted_at = least(q.accepted_at, wacta.now())
    WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
-  PERFORM wacta.keep_answer_ids(m, answer);
-  IF m.purpose = 'pitch' THEN
-    -- never wait here for someone who holds the lead: the answers of all the others wait behind us
-    UPDATE wacta.lead l SET status = 'Contacted', stage = 'Contacted'
-     WHERE l.lead_id = (SELECT n.lead_id FROM wacta.lead n WHERE n.lead_id = m.lead_id AND n.status = 'New' FOR NO KEY UPDATE SKIP LOCKED);
-  ELSIF m.purpose = 'brochure' THEN
-    PERFORM wacta.add_note(m.lead_id, 'Brochure sent automatically', 'brochure ' || m.message_id);
-  END IF;
+  PERFORM wacta.on_taken(m);
 END
 $$;
-COMMENT ON FUNCTION wacta.on_accepted(wacta.message, jsonb) IS 'The provider took the message.';
+COMMENT ON FUNCTION wacta.on_accepted(wacta.message, jsonb) IS
+'The provider answered that it took the message; a webhook may have told more by then, and that stands.';
 
 CREATE FUNCTION wacta.on_refused(m wacta.message, action text, code integer, detail text, retry_after integer) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -222,7 +209,8 @@ BEGIN
     delay := CASE action WHEN 'pause_sender' THEN interval '1 hour' ELSE interval '0' END;
     UPDATE wacta.channel ch SET status = CASE action WHEN 'pause_sender' THEN 'paused' ELSE 'stopped' END,
            status_reason = detail, paused_until = CASE action WHEN 'pause_sender' THEN wacta.now() + delay END
-     WHERE ch.channel_id = m.channel_id AND ch.status = 'active';
+     WHERE ch.channel_id = m.channel_id
+       AND (ch.status = 'active' OR (ch.status = 'paused' AND (action = 'stop_sender' OR ch.paused_until <= wacta.now())));
     RAISE LOG 'channel % of wacta is % now: %', m.channel_id, CASE action WHEN 'pause_sender' THEN 'paused' ELSE 'stopped' END, detail;
   END IF;
   UPDATE wacta.message q

@@ -23,7 +23,7 @@ CREATE INDEX ON wacta.inbox (received_at);
 CREATE FUNCTION wacta.public_headers(headers jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(jsonb_object_agg(lower(key), value) FILTER (WHERE lower(key) !~ '(authorization|cookie|-key|token|secret)'), '{}')
+  SELECT coalesce(jsonb_object_agg(lower(key), value) FILTER (WHERE lower(key) !~ '(authorization|cookie|key|token|secret)'), '{}')
     FROM jsonb_each(CASE WHEN jsonb_typeof($1) = 'object' THEN $1 ELSE '{}' END)
 $$;
 COMMENT ON FUNCTION wacta.public_headers(jsonb) IS 'Headers with lower-case names, without those that carry a secret.';
@@ -160,7 +160,7 @@ CREATE FUNCTION wacta.inbox_items(i wacta.inbox) RETURNS TABLE (kind text, item 
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  parsed jsonb := CASE WHEN i.kind = 'ivr' AND NOT ltrim(encode(substr(i.body, 1, 64), 'escape')) LIKE ANY ('{"{%","[%"}')
+  parsed jsonb := CASE WHEN i.kind = 'ivr' AND NOT ltrim(encode(substr(i.body, 1, 64), 'escape'), E' \t\r\n') LIKE ANY ('{"{%","[%"}')
                        THEN wacta.form_to_jsonb(convert_from(i.body, 'UTF8')) ELSE wacta.try_jsonb(i.body) END;
 BEGIN
   IF jsonb_typeof(parsed) IS NULL OR jsonb_typeof(parsed) NOT IN ('object', 'array') THEN
@@ -251,11 +251,25 @@ BEGIN
             coalesce(wacta.try_timestamptz(s ->> 'timestamp'), wacta.now()), left(s ->> 'id', 300), e.code, e.detail, s -> 'pricing');
   IF state = 'failed' THEN
     PERFORM wacta.apply_failure(m, e.code, e.detail);
+  ELSIF m.accepted_at IS NULL THEN                       -- told before the answer to our request was read
+    PERFORM wacta.on_taken(m);
   END IF;
   RETURN 'status';
 END
 $$;
 COMMENT ON FUNCTION wacta.apply_provider_status(jsonb) IS 'Applies a status of the provider to its message, found by the id that it echoes, or by the wamid.';
+
+-- The provider's word comes again, on a replay or a repetition, maybe after the person has changed their mind.
+CREATE FUNCTION wacta.withdraw_once(lead_id bigint, evidence jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.evidence = $2) THEN
+    PERFORM wacta.withdraw($1, 'stopped at WhatsApp', $2);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.withdraw_once(bigint, jsonb) IS 'Withdraws consent by the provider''s word, unless the same word was recorded before.';
 
 -- Consequences beyond the message. The message itself is not sent again: its failure came after it had been accepted.
 CREATE FUNCTION wacta.apply_failure(m wacta.message, code integer, detail text) RETURNS void
@@ -264,7 +278,7 @@ AS $$
 BEGIN
   CASE wacta.error_action(code, NULL, 0)
     WHEN 'suppress' THEN
-      PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id));
+      PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'hold_template' THEN
       UPDATE wacta.template t SET held_reason = format('%s (code %s)', detail, code) WHERE t.template_id = m.template_id AND t.held_reason IS NULL;
     ELSE NULL;
@@ -301,7 +315,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE WHEN word = ANY (c.stop_words) THEN 'stop' WHEN word = ANY (c.start_words) THEN 'start'
               WHEN is_button AND word IN ('interested', 'not interested') THEN replace(word, ' ', '_') END
-    FROM wacta.config c, LATERAL (SELECT btrim(regexp_replace(lower(replace($1, '_', ' ')), '[[:space:][:punct:]]+', ' ', 'g')) AS word) w
+    FROM wacta.config c, LATERAL (SELECT btrim(regexp_replace(lower(replace($1, '_', ' ')), '[[:space:][:punct:]\u2190-\u21FF\u2300-\u27BF\u2B00-\u2BFF\uFE0F\u20E3\U0001F000-\U0001FAFF]+', ' ', 'g')) AS word) w
 $$;
 COMMENT ON FUNCTION wacta.word_meaning(text, boolean) IS 'What a person said: stop, start, interested, not_interested, or NULL for anything else.';
 
@@ -347,8 +361,11 @@ BEGIN
   IF lead IS NULL THEN
     RETURN 'waiting';
   ELSIF p ->> 'value' = 'stop' THEN
-    PERFORM wacta.withdraw(lead, 'stopped at WhatsApp', p);
-  ELSIF p ->> 'value' = 'resume' THEN
+    PERFORM wacta.withdraw_once(lead, p);
+  -- an older resume than the person's last word brings nothing back
+  ELSIF p ->> 'value' = 'resume' AND NOT EXISTS (
+      SELECT FROM wacta.consent_event e
+       WHERE e.lead_id = lead AND (e.evidence = p OR e.happened_at > wacta.try_timestamptz(p ->> 'timestamp'))) THEN
     PERFORM wacta.record_consent(lead, 'granted', 'resumed at WhatsApp', p);
   END IF;
   RETURN 'preference';
@@ -365,7 +382,7 @@ BEGIN
          quality = coalesce(e ->> 'new_quality_score', t.quality),
          category = CASE WHEN e ->> 'new_category' IN ('MARKETING', 'UTILITY', 'AUTHENTICATION') THEN e ->> 'new_category' ELSE t.category END,
          held_reason = CASE WHEN e ->> 'event' IN ('APPROVED', 'REINSTATED') THEN NULL ELSE t.held_reason END
-   WHERE t.name = e ->> 'message_template_name' AND t.language = coalesce(e ->> 'message_template_language', t.language);
+   WHERE t.name = e ->> 'message_template_name' AND t.language = coalesce(replace(e ->> 'message_template_language', '-', '_'), t.language);
   RETURN CASE WHEN FOUND THEN 'template' ELSE 'waiting' END;
 END
 $$;

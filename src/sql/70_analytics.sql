@@ -66,16 +66,18 @@ CREATE VIEW wacta.recent_ivr_call AS
 COMMENT ON VIEW wacta.recent_ivr_call IS 'Calls with their leads; ORDER BY processed_at IS NOT NULL, started_at DESC shows the unprocessed ones first.';
 
 CREATE VIEW wacta.recent_interaction AS
-  SELECT k.clicked_at, k.lead_id, l.name, i.value AS phone, k.action, k.via, k.effective, l.status AS lead_status, l.stage, k.message_id, p.name AS project
+  SELECT k.click_id, k.clicked_at, k.lead_id, l.name, i.value AS phone, k.action, k.via, k.effective, l.status AS lead_status, l.stage, k.message_id, p.name AS project
     FROM wacta.click k JOIN wacta.lead l USING (lead_id)
-    LEFT JOIN wacta.lead_identity i ON i.lead_id = k.lead_id AND i.kind = 'phone'
+    LEFT JOIN LATERAL (SELECT x.value FROM wacta.lead_identity x WHERE x.lead_id = k.lead_id AND x.kind = 'phone'
+                        ORDER BY x.created_at, x.value LIMIT 1) i ON true
     LEFT JOIN wacta.project p ON p.project_id = k.project_id;
 COMMENT ON VIEW wacta.recent_interaction IS 'Taps with the lead as it is now.';
 
 CREATE VIEW wacta.open_follow_up AS
   SELECT f.follow_up_id, f.due_at, f.due_at < wacta.now() AS overdue, f.lead_id, l.name, i.value AS phone, p.name AS project, f.assignee, f.reason
     FROM wacta.follow_up f JOIN wacta.lead l USING (lead_id)
-    LEFT JOIN wacta.lead_identity i ON i.lead_id = f.lead_id AND i.kind = 'phone'
+    LEFT JOIN LATERAL (SELECT x.value FROM wacta.lead_identity x WHERE x.lead_id = f.lead_id AND x.kind = 'phone'
+                        ORDER BY x.created_at, x.value LIMIT 1) i ON true
     LEFT JOIN wacta.project p USING (project_id)
    WHERE f.closed_at IS NULL;
 COMMENT ON VIEW wacta.open_follow_up IS 'Calls to make.';

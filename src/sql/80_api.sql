@@ -52,22 +52,28 @@ AS $$ SELECT '''sha256-' || encode(sha256(convert_to($1, 'UTF8')), 'base64') || 
 COMMENT ON FUNCTION wacta_http.csp_hash(text) IS 'A Content-Security-Policy source that allows exactly this inline script or style.';
 
 -- A whole page: the frame of web/page.html around a body, with a policy that allows nothing but our own style and script.
-CREATE FUNCTION wacta_http.page(status integer, title text, body text, script text DEFAULT NULL, headers jsonb DEFAULT '{}') RETURNS bytea
+CREATE FUNCTION wacta_http.document(status integer, title text, style text, body text, script text, headers jsonb) RETURNS bytea
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  style text := wacta_http.asset('style.css');
 BEGIN
   PERFORM wacta_http.respond(status, jsonb_build_object(
     'Content-Type', 'text/html; charset=utf-8', 'X-Robots-Tag', 'noindex', 'X-Frame-Options', 'DENY',
-    'Content-Security-Policy', format('default-src ''none''; style-src %s; %sconnect-src ''self''; form-action ''self''; base-uri ''none''; frame-ancestors ''none''',
-      wacta_http.csp_hash(style), coalesce('script-src ' || wacta_http.csp_hash(script) || '; ', ''))) || headers);
-  RETURN convert_to(wacta_http.render(wacta_http.asset('page.html'), jsonb_build_object(
-    'title', title, 'style', style, 'body', body, 'brand', (SELECT c.brand FROM wacta.config c),
+    'Content-Security-Policy', format('default-src ''none''; style-src %s; %simg-src data:; form-action ''self''; base-uri ''none''; frame-ancestors ''none''',
+      wacta_http.csp_hash(style), coalesce('script-src ' || wacta_http.csp_hash(script) || '; connect-src ''self''; ', ''))) || headers);
+  RETURN convert_to(wacta_http.render(wacta_http.asset('page.html'), jsonb_build_object('title', title, 'style', style, 'body', body,
     'script', coalesce('<script>' || script || '</script>', ''))), 'UTF8');
 END
 $$;
-COMMENT ON FUNCTION wacta_http.page(integer, text, text, text, jsonb) IS 'Answers with a page; its CSP allows exactly the inline style and script that it has.';
+COMMENT ON FUNCTION wacta_http.document(integer, text, text, text, text, jsonb) IS
+'Answers with a page; its CSP allows exactly the inline style and script that it has.';
+
+CREATE FUNCTION wacta_http.page(status integer, title text, body text, script text DEFAULT NULL, headers jsonb DEFAULT '{}') RETURNS bytea
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT wacta_http.document($1, $2, wacta_http.asset('style.css'),
+    wacta_http.render(wacta_http.asset('customer.html'), jsonb_build_object('content', $3, 'brand', (SELECT c.brand FROM wacta.config c))), $4, $5)
+$$;
+COMMENT ON FUNCTION wacta_http.page(integer, text, text, text, jsonb) IS 'Answers with a page of one column under the brand: the customers'' pages, the sign-in form.';
 
 CREATE FUNCTION wacta_http.lead_number(value text) RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -87,22 +93,67 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta_http.visit() IS 'What is kept of a visit as the evidence of a click.';
 
+-- Whoever holds one answer's link may give the other answer, by a button that says what it means. A signed token stands in
+-- the path, where it would win over a form's field: hence a path of its own; a seed token is good for both actions.
+CREATE FUNCTION wacta_http.other_answer(token text, action text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, wacta.now(), t.expires_at) END
+    FROM wacta.token_check($1) t WHERE t.reason IS NULL
+$$;
+COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead; no later expiry.';
+
+CREATE FUNCTION wacta_http.other_button(page text, project text, token text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  other text := CASE page WHEN 'interested' THEN 'not_interested' WHEN 'not_interested' THEN 'interested' END;
+  new_token text := CASE WHEN other IS NOT NULL THEN wacta_http.other_answer(token, other) END;
+  root  text := (SELECT regexp_replace(c.base_url, '^https?://[^/]+', '') FROM wacta.config c);
+BEGIN
+  RETURN CASE WHEN new_token IS NOT NULL THEN wacta_http.render(wacta_http.asset('other_' || other || '.html'), jsonb_build_object(
+    'project', project, 'token', new_token,
+    'to', CASE WHEN new_token <> token THEN format(' action="%s/t/%s"', wacta_http.html_escape(root), wacta.percent_encode(new_token)) END)) END;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.other_button(text, text, text) IS 'The quiet way from one answer''s page to the other answer.';
+
+-- Promises only what is there: a brochure that was queued and has not failed, a call that is scheduled.
+CREATE FUNCTION wacta_http.promises(lead bigint, project integer) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT concat(
+    CASE WHEN (SELECT m.status NOT IN ('failed', 'suppressed', 'expired', 'cancelled') FROM wacta.message m
+                WHERE m.lead_id = $1 AND m.purpose = 'brochure' AND m.project_id IS NOT DISTINCT FROM $2
+                ORDER BY m.message_id DESC LIMIT 1) THEN wacta_http.asset('promise_brochure.html') END,
+    CASE WHEN EXISTS (SELECT FROM wacta.follow_up f WHERE f.lead_id = $1 AND f.closed_at IS NULL)
+         THEN wacta_http.asset('promise_call.html') END)
+$$;
+COMMENT ON FUNCTION wacta_http.promises(bigint, integer) IS 'What the page after Interested may say of the brochure and the call.';
+
 CREATE FUNCTION wacta_http.click_page(status integer, page text, token text, action text, lead bigint) RETURNS bytea
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   c wacta.config := (SELECT k FROM wacta.config k);
   p wacta.project;
-  auto text := CASE WHEN page = 'confirm' AND c.click_mode = 'auto' THEN wacta_http.asset('track.js') END;
+  title text;
 BEGIN
-  SELECT pr.* INTO p FROM wacta.project pr JOIN wacta.lead l USING (project_id) WHERE l.lead_id = lead;
-  RETURN wacta_http.page(status, coalesce(p.name, c.brand),
+  -- the project that the message was about, which need not be the lead's newest
+  SELECT pr.* INTO p FROM wacta.lead l
+    LEFT JOIN wacta.message m ON (m.lead_id, m.message_id) = (l.lead_id, (SELECT t.message_id FROM wacta.token_check(token) t))
+    JOIN wacta.project pr ON pr.project_id = coalesce(m.project_id, l.project_id)
+   WHERE l.lead_id = lead;
+  title := coalesce(p.name, c.brand);
+  RETURN wacta_http.page(status, title,
     wacta_http.render(wacta_http.asset(page || '.html'), jsonb_build_object(
-      'project', coalesce(p.name, c.brand), 'action', action, 'token', token, 'lead_id', lead,
-      'choice', CASE action WHEN 'interested' THEN 'Interested' ELSE 'Not interested' END,
+      'project', title, 'action', action, 'token', token,
       'question', CASE action WHEN 'interested' THEN 'Yes, I am interested' ELSE 'No, I am not interested' END,
+      'promises', CASE WHEN page = 'interested' THEN wacta_http.promises(lead, p.project_id) END,
       'brochure', CASE WHEN page = 'interested' AND p.brochure_link IS NOT NULL
-                       THEN wacta_http.render(wacta_http.asset('brochure_link.html'), jsonb_build_object('link', p.brochure_link)) END)), auto);
+                       THEN wacta_http.render(wacta_http.asset('brochure_link.html'), jsonb_build_object('link', p.brochure_link)) END,
+      'other', wacta_http.other_button(page, title, token))),
+    CASE WHEN page = 'confirm' AND c.click_mode = 'auto' THEN wacta_http.asset('track.js') END);
 END
 $$;
 COMMENT ON FUNCTION wacta_http.click_page(integer, text, text, text, bigint) IS 'A customer''s page: confirm, interested, not_interested, ask_again or refused.';
@@ -184,11 +235,13 @@ template: as the provider's API takes it; findings: what its linter says; prompt
 CREATE FUNCTION wacta_api.interactive_analytics(days text DEFAULT '30') RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  wanted text := coalesce(nullif($1, ''), '30');
 BEGIN
-  IF $1 !~ '^[0-9]{1,4}$' OR $1::integer NOT BETWEEN 1 AND 3660 THEN
+  IF wanted !~ '^[0-9]{1,4}$' OR wanted::integer NOT BETWEEN 1 AND 3660 THEN
     RAISE SQLSTATE 'PT400' USING MESSAGE = 'days must be between 1 and 3660';
   END IF;
-  RETURN (SELECT to_jsonb(a) FROM wacta.analytics($1::integer) a);
+  RETURN (SELECT to_jsonb(a) FROM wacta.analytics(wanted::integer) a);
 END
 $$;
 COMMENT ON FUNCTION wacta_api.interactive_analytics(text) IS
@@ -326,7 +379,7 @@ BEGIN
   IF token IS NULL THEN
     RETURN wacta_http.login_page(403, 'That user name and password do not belong together, or the account is locked for a while.');
   END IF;
-  PERFORM wacta_http.respond(303, jsonb_build_object('Location', '/whatsapp-interactive/', 'Set-Cookie',
+  PERFORM wacta_http.respond(303, jsonb_build_object('Location', '../whatsapp-interactive/', 'Set-Cookie',
     wacta_http.session_cookie(token, extract(epoch FROM (SELECT session_ttl FROM wacta.config))::integer)));
   RETURN ''::bytea;
 END
@@ -339,7 +392,7 @@ CREATE FUNCTION wacta_api.logout() RETURNS wacta_http."*/*"
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM wacta_http.respond(303, jsonb_build_object('Location', '/whatsapp-interactive/', 'Set-Cookie', wacta_http.session_cookie('', 0)));
+  PERFORM wacta_http.respond(303, jsonb_build_object('Location', '../whatsapp-interactive/', 'Set-Cookie', wacta_http.session_cookie('', 0)));
   RETURN ''::bytea;
 END
 $$;

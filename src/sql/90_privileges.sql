@@ -29,6 +29,7 @@ BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta, wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
+      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text),
       wacta_api.send_interactive_message(text, text, text), wacta_api.generate_ai_template(text, text, text),
       wacta_api.interactive_analytics(text), wacta_api.dashboard(text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
       wacta.now(), wacta.normalize_phone(text, text), wacta.check_e164(text), wacta.percent(bigint, bigint),
@@ -70,7 +71,9 @@ BEGIN
       wacta.examine_token(text, text, bigint), wacta.token_check(text) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
     GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.ivr_field, wacta.error_rule TO %1$I;
-    GRANT INSERT, UPDATE ON wacta.project, wacta.template, wacta.lead TO %1$I;
+    GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
+    -- consent changes by opt_in() and opt_out() alone, which keep the ledger
+    GRANT UPDATE (name, project_id, status, stage, owner, source, updated_at) ON wacta.lead TO %1$I;
     GRANT UPDATE (status, status_reason, paused_until, is_default, display_phone, api_version) ON wacta.channel TO %1$I;
     GRANT SELECT ON wacta.channel, wacta.ivr_field, wacta.error_rule, wacta.inbox, wacta.token_refusal TO %1$I;
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;

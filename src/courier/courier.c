@@ -1,0 +1,257 @@
+/*
+ * courier.c
+ *	  The worker that drains the outbox of one database.
+ *
+ * The loop: claim messages and commit; send them, with no transaction and no
+ * snapshot; settle whatever has finished and commit.  A message whose settling
+ * is lost in a crash was committed as being sent, so the next courier of this
+ * number finds it and puts it in doubt; none is sent twice.
+ *
+ * The courier waits on its latch and on libcurl's sockets at once and reaches
+ * CHECK_FOR_INTERRUPTS within milliseconds in every state, for DROP DATABASE,
+ * shutdown and pg_terminate_backend() wait for that.  When it is told to end it
+ * does so at once, whatever is in flight.
+ *
+ * Three parts that must not be mixed: outbox.c knows SPI and no libcurl;
+ * transport.c and below know libcurl and nothing of PostgreSQL, so that no error
+ * is ever thrown through libcurl's frames; this file and dispatch.c pass data
+ * between them and throw only while libcurl is not on the stack.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "compat.h"
+#include "courier.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "shmem.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "transport.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+WACTA_MODULE_MAGIC("wacta_courier");
+
+extern PGDLLEXPORT void wacta_courier_main(Datum main_arg);
+
+#define LOCK_TIMEOUT		"2s"
+
+static MemoryContext TickContext;	/* reset in each round */
+static uint32 idle_event;
+static uint32 transfer_event;
+static WaitEventSet *wait_set;
+
+/* ---- One round ---- */
+
+/* Does what there is to do in the database now. */
+static void
+work(Courier *c)
+{
+	int64		now = monotonic_ms();
+	bool		room = transport_under_way() < transport_capacity();
+	bool		look = wacta_enabled && room && (c->work_likely || now >= c->claim_due);
+	int			n_finished;
+
+	(void) transport_finished(&n_finished);
+	if (now < c->not_before || (n_finished == 0 && !look))
+		return;
+	if (c->one_by_one && n_finished > 0)
+		settle_one_by_one(c);
+	else
+		exchange(c, look);
+}
+
+/* How long nothing need be done, in ms. */
+static long
+time_to_wait(Courier *c)
+{
+	int64		now = monotonic_ms();
+	long		transport = transport_wait_ms();
+	int64		due = now + wacta_poll_interval;
+	bool		room = transport_under_way() < transport_capacity();
+	int			n_finished;
+	long		wait;
+
+	(void) transport_finished(&n_finished);
+	if (wacta_enabled && room)
+		due = c->work_likely ? now : Min(due, c->claim_due);
+	if (n_finished > 0)
+		due = now;
+	due = Max(due, c->not_before);
+	wait = due > now ? (long) (due - now) : 0;
+	return transport >= 0 ? Min(wait, transport) : wait;
+}
+
+/* Tells shared memory and pg_stat_activity what goes on. */
+static void
+show_activity(void)
+{
+	int			n = transport_under_way();
+	char		text[64];
+
+	courier_set_in_flight(n);
+	if (n == 0)
+		pgstat_report_activity(STATE_IDLE, NULL);
+	else
+	{
+		snprintf(text, sizeof(text), "wacta: sending %d", n);
+		pgstat_report_activity(STATE_RUNNING, text);
+	}
+}
+
+/*
+ * Sleeps until the latch, a socket of libcurl or the time says there is work.
+ * The latch being set is all we learn of new messages, so it is reset only when
+ * it was seen set; the next round looks for them.
+ */
+static void
+wait_for_work(Courier *c)
+{
+	WaitEvent	event;
+	uint32		what = transport_under_way() > 0 ? transfer_event : idle_event;
+
+	Assert(!IsTransactionState());
+	if (WaitEventSetWait(wait_set, time_to_wait(c), &event, 1, what) == 1 &&
+		(event.events & WL_LATCH_SET))
+	{
+		ResetLatch(MyLatch);
+		c->work_likely = true;
+	}
+}
+
+/* ---- The process ---- */
+
+static void
+configure(Courier *c)
+{
+	TransferConfig config = {
+		.version = ++c->config_version,
+		.connect_timeout = wacta_connect_timeout,
+		.request_timeout = wacta_request_timeout,
+		.allow_http = wacta_allow_http,
+		.ca_file = wacta_ca_file,
+		.proxy = wacta_proxy
+	};
+
+	transport_configure(&config, wacta_max_in_flight);
+	channel_forget_all();
+	c->work_likely = true;
+}
+
+/*
+ * Whatever the role or the database sets for itself, these hold.  The courier's
+ * functions have a search_path of their own; this is for what stands around them.
+ * JIT compilation would cost many times what these short statements do.
+ */
+static void
+pin_settings(void)
+{
+	static const char *const pinned[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"lock_timeout", LOCK_TIMEOUT},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"row_security", "on"},
+		{"jit", "off"}
+	};
+	int			i;
+
+	for (i = 0; i < lengthof(pinned); i++)
+		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+open_transport(void)
+{
+	const char *error;
+
+	if (!transport_open(MAX_IN_FLIGHT, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("could not set up the transport: %s", error)));
+	if (!transport_resolves_in_background())
+		ereport(LOG,
+				(errmsg("this libcurl resolves names synchronously"),
+				 errdetail("A slow name server stops the courier, and no time limit applies to it.")));
+
+	/* Constant for the life of the process, so it is made once. */
+	wait_set = wacta_create_wait_event_set(3);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, transport_fd(), NULL, NULL);
+}
+
+/* False when the launcher has thought better of it. */
+static bool
+courier_init(Courier *c, int slot)
+{
+	CourierLaunch launch;
+
+	memcpy(&launch, MyBgworkerEntry->bgw_extra, sizeof(launch));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	if (!courier_attach(slot, launch.generation))
+		return false;
+	BackgroundWorkerInitializeConnectionByOid(launch.database_oid, launch.role_oid,
+											  WACTA_CONNECT_FLAGS);
+	pgstat_report_appname("wacta courier");
+	pin_settings();
+
+	memset(c, 0, sizeof(*c));
+	c->number = launch.number;
+	idle_event = wacta_wait_event("WactaCourierMain");
+	transfer_event = wacta_wait_event("WactaCourierTransfer");
+	TickContext = AllocSetContextCreate(TopMemoryContext, "wacta courier tick",
+										ALLOCSET_DEFAULT_SIZES);
+	open_transport();
+	configure(c);
+	return true;
+}
+
+/* Between transactions there is no statement that could be cancelled. */
+static void
+handle_interrupts(Courier *c)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		configure(c);
+	}
+}
+
+void
+wacta_courier_main(Datum main_arg)
+{
+	Courier		courier;
+
+	if (!courier_init(&courier, DatumGetInt32(main_arg)))
+		proc_exit(0);
+	for (;;)
+	{
+		handle_interrupts(&courier);
+		MemoryContextReset(TickContext);
+		MemoryContextSwitchTo(TickContext);
+		transport_pump();
+		if (transport_trouble() != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_CONNECTION_FAILURE),
+					 errmsg("the transport has failed: %s", transport_trouble())));
+		work(&courier);
+		show_activity();
+		wait_for_work(&courier);
+	}
+}

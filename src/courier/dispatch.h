@@ -1,0 +1,14 @@
+/*
+ * dispatch.h
+ *	  From the outbox to the transport.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#ifndef COURIER_DISPATCH_H
+#define COURIER_DISPATCH_H
+
+#include "outbox.h"
+
+extern void dispatch(const OutboxMessage *message);
+
+#endif							/* COURIER_DISPATCH_H */

@@ -1,0 +1,388 @@
+/*
+ * outbox.c
+ *	  The courier's statements: everything it knows of the database.
+ *
+ * SPI only, nothing of libcurl but the results it is handed.  The statements are
+ * calls of the courier's functions in schema wacta; the courier's role can do
+ * nothing else.  Each transaction is short: statement_timeout, which is not
+ * armed in a background worker by itself, is armed here.
+ *
+ * Every function but outbox_abort() may raise an error; the caller then calls
+ * outbox_abort() and nothing has happened.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "postgres.h"
+
+#include "outbox.h"
+
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#define TIME_LIMIT_MS	30000
+
+/* A statement and its plan, prepared at the first use. */
+typedef struct Statement
+{
+	const char *text;
+	int			nargs;
+	Oid			argtypes[9];
+	SPIPlanPtr	plan;
+} Statement;
+
+static Statement start_statement = {
+	"SELECT wacta.courier_start($1)",
+	1, {INT4OID}
+};
+static Statement claim_statement = {
+	"SELECT lead_id, message_id, attempt, channel_id, channel_revision, body"
+	"  FROM wacta.courier_claim($1, $2)",
+	2, {INT4OID, INT4OID}
+};
+static Statement channel_statement = {
+	"SELECT revision, url, headers FROM wacta.courier_channel($1)",
+	1, {INT4OID}
+};
+static Statement settle_statement = {
+	"SELECT accepted, failed, in_doubt, retried"
+	"  FROM wacta.courier_settle($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	9, {INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+	INT4ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID}
+};
+static Statement wait_statement = {"SELECT wacta.courier_wait()", 0};
+static Statement reap_statement = {"SELECT wacta.courier_reap()", 0};
+
+/* The extension that this courier works for. */
+static Oid	my_extension = InvalidOid;
+
+/* Where the caller wants results: its own context, which outlives transactions. */
+static MemoryContext caller_context;
+
+/* ---- Transactions ---- */
+
+/*
+ * SPI_palloc() allocates in the context that is current at SPI_connect(), which
+ * is how results get out of the transaction.
+ */
+void
+outbox_begin(const char *activity)
+{
+	caller_context = CurrentMemoryContext;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	MemoryContextSwitchTo(caller_context);
+	enable_timeout_after(STATEMENT_TIMEOUT, TIME_LIMIT_MS);
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	debug_query_string = activity;
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+/* A cancellation that came too late must not hit the next transaction. */
+static void
+no_longer_active(void)
+{
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
+	debug_query_string = NULL;
+}
+
+void
+outbox_commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller_context);
+	no_longer_active();
+	pgstat_report_stat(true);
+}
+
+void
+outbox_abort(void)
+{
+	no_longer_active();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(caller_context);
+	pgstat_report_stat(true);
+}
+
+/* ---- Running a statement ---- */
+
+/* Runs it and checks that the rows have as many columns as we are going to read. */
+static uint64
+run(Statement *s, Datum *values, int columns)
+{
+	int			rc;
+
+	if (s->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(s->text, s->nargs, s->argtypes);
+
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		s->plan = plan;
+	}
+	rc = SPI_execute_plan(s->plan, values, NULL, false, 0);
+	if (rc != SPI_OK_SELECT || SPI_tuptable->tupdesc->natts != columns)
+		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+static Datum
+field(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+/* A field that is never null. */
+static Datum
+value(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		d = field(row, column, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("column %d of a courier function is null", column)));
+	return d;
+}
+
+/* A copy in the context of the caller, in UTF-8 as it goes over the wire. */
+static char *
+utf8_copy(text *t)
+{
+	char	   *utf8 = pg_server_to_any(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), PG_UTF8);
+	int			len = utf8 == VARDATA_ANY(t) ? VARSIZE_ANY_EXHDR(t) : strlen(utf8);
+	char	   *copy = SPI_palloc(len + 1);
+
+	memcpy(copy, utf8, len);
+	copy[len] = '\0';
+	return copy;
+}
+
+/* ---- The calls ---- */
+
+/*
+ * Is the extension there, and will it stay until the transaction ends?  DROP
+ * EXTENSION holds the lock that is tried here until it has committed or rolled
+ * back; we come again rather than wait for it.
+ */
+OutboxPresence
+outbox_presence(void)
+{
+	Oid			extension = get_extension_oid("wacta", true);
+
+	if (!OidIsValid(extension))
+		return OidIsValid(my_extension) ? OUTBOX_REPLACED : OUTBOX_ABSENT;
+	if (!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
+		return OUTBOX_BUSY;
+	if (get_extension_oid("wacta", true) != extension)
+		return OUTBOX_BUSY;
+	if (OidIsValid(my_extension) && my_extension != extension)
+		return OUTBOX_REPLACED;
+	my_extension = extension;
+	return OUTBOX_PRESENT;
+}
+
+/* Puts what a former courier of this number left behind in doubt; how many. */
+int64
+outbox_start(int courier)
+{
+	Datum		args[1] = {Int32GetDatum(courier)};
+
+	if (run(&start_statement, args, 1) != 1)
+		return 0;
+	return DatumGetInt64(value(0, 1));
+}
+
+OutboxMessage *
+outbox_claim(int courier, int max, int *n)
+{
+	Datum		args[2] = {Int32GetDatum(courier), Int32GetDatum(max)};
+	uint64		rows = run(&claim_statement, args, 6);
+	OutboxMessage *messages;
+	uint64		i;
+
+	messages = SPI_palloc(Max(rows, 1) * sizeof(OutboxMessage));
+	for (i = 0; i < rows; i++)
+	{
+		messages[i].lead_id = DatumGetInt64(value(i, 1));
+		messages[i].message_id = DatumGetInt64(value(i, 2));
+		messages[i].attempt = DatumGetInt32(value(i, 3));
+		messages[i].channel_id = DatumGetInt32(value(i, 4));
+		messages[i].channel_revision = DatumGetInt64(value(i, 5));
+		messages[i].body = utf8_copy(DatumGetTextPP(value(i, 6)));
+	}
+	*n = (int) rows;
+	return messages;
+}
+
+/* False when there is no such channel. */
+bool
+outbox_channel(int32 channel_id, OutboxChannel *channel)
+{
+	Datum		args[1] = {Int32GetDatum(channel_id)};
+	ArrayType  *array;
+	Datum	   *lines;
+	bool	   *nulls;
+	bool		isnull;
+	int			n;
+	int			i;
+
+	if (run(&channel_statement, args, 3) != 1)
+		return false;
+	(void) field(0, 1, &isnull);
+	if (isnull)
+		return false;
+
+	array = DatumGetArrayTypePCopy(value(0, 3));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &lines, &nulls, &n);
+	channel->revision = DatumGetInt64(value(0, 1));
+	channel->url = utf8_copy(DatumGetTextPP(value(0, 2)));
+	channel->headers = SPI_palloc(Max(n, 1) * sizeof(char *));
+	channel->n_headers = 0;
+	for (i = 0; i < n; i++)
+		if (!nulls[i])
+			channel->headers[channel->n_headers++] = utf8_copy(DatumGetTextPP(lines[i]));
+	explicit_bzero(array, VARSIZE(array));
+	return true;
+}
+
+static const char *
+outcome_name(TransferOutcome outcome)
+{
+	switch (outcome)
+	{
+		case OUTCOME_ANSWERED:
+			return "answered";
+		case OUTCOME_NOT_SENT:
+			return "not_sent";
+		case OUTCOME_UNKNOWN:
+			break;
+	}
+	return "unknown";
+}
+
+static Datum
+bytea_datum(const char *data, size_t len)
+{
+	bytea	   *b = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(b, VARHDRSZ + len);
+	memcpy(VARDATA(b), data, len);
+	return PointerGetDatum(b);
+}
+
+/* One of the parallel arrays of courier_settle(). */
+static Datum
+array_datum(Datum *values, bool *nulls, int n, Oid type)
+{
+	int			lower = 1;
+	bool		by_value = type == INT4OID || type == INT8OID;
+	int			len = type == INT4OID ? 4 : type == INT8OID ? 8 : -1;
+	char		align = type == INT8OID ? TYPALIGN_DOUBLE : TYPALIGN_INT;
+
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower,
+											  type, len, by_value, align));
+}
+
+#define SETTLE_COLUMNS	9
+
+static void
+fill_settlement(const Transfer *t, Datum *v, bool *null)
+{
+	bool		answered = t->outcome == OUTCOME_ANSWERED;
+
+	memset(null, 0, SETTLE_COLUMNS * sizeof(bool));
+	v[0] = Int64GetDatum(t->lead_id);
+	v[1] = Int64GetDatum(t->message_id);
+	v[2] = Int32GetDatum(t->attempt);
+	v[3] = CStringGetTextDatum(outcome_name(t->outcome));
+	v[4] = Int32GetDatum(t->http_status);
+	null[4] = t->http_status == 0;
+	v[5] = Int32GetDatum(t->retry_after);
+	null[5] = t->retry_after < 0;
+	null[6] = !answered;
+	v[6] = answered ? bytea_datum(t->answer, t->answer_len) : (Datum) 0;
+	null[7] = t->error[0] == '\0';
+	v[7] = CStringGetTextDatum(t->error);
+	v[8] = Int32GetDatum(t->elapsed_ms);
+}
+
+OutboxTally
+outbox_settle(Transfer *const *transfers, int n)
+{
+	static const Oid types[SETTLE_COLUMNS] = {
+		INT8OID, INT8OID, INT4OID, TEXTOID, INT4OID, INT4OID, BYTEAOID, TEXTOID, INT4OID
+	};
+	Datum	   *values[SETTLE_COLUMNS];
+	bool	   *nulls[SETTLE_COLUMNS];
+	Datum		args[SETTLE_COLUMNS];
+	OutboxTally tally = {0};
+	int			i;
+	int			c;
+
+	for (c = 0; c < SETTLE_COLUMNS; c++)
+	{
+		values[c] = palloc(n * sizeof(Datum));
+		nulls[c] = palloc(n * sizeof(bool));
+	}
+	for (i = 0; i < n; i++)
+	{
+		Datum		v[SETTLE_COLUMNS];
+		bool		null[SETTLE_COLUMNS];
+
+		fill_settlement(transfers[i], v, null);
+		for (c = 0; c < SETTLE_COLUMNS; c++)
+		{
+			values[c][i] = v[c];
+			nulls[c][i] = null[c];
+		}
+	}
+	for (c = 0; c < SETTLE_COLUMNS; c++)
+		args[c] = array_datum(values[c], nulls[c], n, types[c]);
+
+	if (run(&settle_statement, args, 4) == 1)
+	{
+		tally.accepted = DatumGetInt32(value(0, 1));
+		tally.failed = DatumGetInt32(value(0, 2));
+		tally.in_doubt = DatumGetInt32(value(0, 3));
+		tally.retried = DatumGetInt32(value(0, 4));
+	}
+	return tally;
+}
+
+/* Time until the next queued message is due, in ms; -1: there is none. */
+int
+outbox_wait(void)
+{
+	bool		isnull;
+	Datum		wait;
+
+	if (run(&wait_statement, NULL, 1) != 1)
+		return -1;
+	wait = field(0, 1, &isnull);
+	return isnull ? -1 : Max(DatumGetInt32(wait), 0);
+}
+
+/* Leases and times to live that have run out. */
+void
+outbox_reap(void)
+{
+	(void) run(&reap_statement, NULL, 1);
+}
