@@ -113,6 +113,11 @@ BEGIN
         AND length(digits) - length(c.trunk_prefix || c.calling_code) BETWEEN c.national_min AND c.national_max THEN
     digits := substr(digits, length(c.trunk_prefix) + 1);  -- 091…: some switches put the trunk prefix before all
   END IF;
+  -- without a plus sign, only the plan of a listed country tells a number from a digit too many
+  IF cleaned NOT LIKE '+%' AND cleaned NOT LIKE '00%'
+     AND NOT EXISTS (SELECT FROM wacta.country k WHERE digits LIKE k.calling_code || '%') THEN
+    RETURN NULL;
+  END IF;
   RETURN wacta.check_e164('+' || digits);
 END
 $$;

@@ -58,6 +58,8 @@ AS $$
 BEGIN
   PERFORM wacta_http.respond(status, jsonb_build_object(
     'Content-Type', 'text/html; charset=utf-8', 'X-Robots-Tag', 'noindex', 'X-Frame-Options', 'DENY',
+    -- not no-referrer: with that a browser hides the Origin of our own forms, and the front door refuses them
+    'Referrer-Policy', 'same-origin',
     'Content-Security-Policy', format('default-src ''none''; style-src %s; %simg-src data:; form-action ''self''; base-uri ''none''; frame-ancestors ''none''',
       wacta_http.csp_hash(style), coalesce('script-src ' || wacta_http.csp_hash(script) || '; connect-src ''self''; ', ''))) || headers);
   RETURN convert_to(wacta_http.render(wacta_http.asset('page.html'), jsonb_build_object('title', title, 'style', style, 'body', body,

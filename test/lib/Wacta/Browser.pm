@@ -109,14 +109,16 @@ sub _call
 sub _read
 {
 	my ($self, $end) = @_;
-	until ($self->{buffer} =~ s/^([^\0]*)\0//)
+	my $length;
+	while (($length = index $self->{buffer}, "\0") < 0)
 	{
 		my $left = $end - time;
 		return if $left <= 0 || !IO::Select->new($self->{in})->can_read($left);
 		my $got = sysread $self->{in}, $self->{buffer}, 65536, length $self->{buffer};
 		die 'the browser has ended' unless $got || (!defined $got && $! == EINTR);
 	}
-	my $message = $json->decode($1);
+	my $message = $json->decode(substr $self->{buffer}, 0, $length);
+	substr $self->{buffer}, 0, $length + 1, '';
 	$self->_event($message->{method}, $message->{params}) if $message->{method};
 	return $message;
 }
