@@ -49,6 +49,13 @@ replace(ErrorData *edata, char **field)
 		*field = MemoryContextStrdup(edata->assoc_context, HIDDEN);
 }
 
+/* What wacta itself says of a secret's file is for the operator, and quotes nothing. */
+static bool
+is_ours(const ErrorData *edata)
+{
+	return edata->filename != NULL && strcmp(edata->filename, "seal.c") == 0;
+}
+
 /*
  * LOG entries are the server's own words on the statement (log_statement,
  * log_duration): their message and detail quote it.  An error's message is kept,
@@ -60,7 +67,7 @@ hide_secrets(ErrorData *edata)
 	if (debug_query_string != NULL && carries_secret(debug_query_string))
 	{
 		edata->hide_stmt = true;
-		if (edata->elevel == LOG || edata->elevel <= DEBUG1)
+		if (edata->elevel <= LOG && !is_ours(edata))
 		{
 			replace(edata, &edata->message);
 			replace(edata, &edata->detail);

@@ -57,7 +57,7 @@ CREATE TABLE wacta.attempt (
   courier     integer NOT NULL,
   claimed_at  timestamptz NOT NULL DEFAULT wacta.now(),
   ended_at    timestamptz,
-  outcome     text CHECK (outcome IN ('answered', 'not_sent', 'unknown', 'lost', 'not_built')),
+  outcome     text CHECK (outcome IN ('answered', 'not_sent', 'unknown', 'lost')),
   http_status integer,
   error_code  integer,
   detail      text,

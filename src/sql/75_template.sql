@@ -106,6 +106,8 @@ AS $$
    WHERE coalesce(upper($1 ->> 'format'), 'TEXT') = 'TEXT' AND coalesce(length($1 ->> 'text'), 0) NOT BETWEEN 1 AND 60
   UNION ALL SELECT 'plain_text', 'error', 'a header takes no emoji, asterisk or line break (subcode 2388047)'
    WHERE $1 ->> 'text' ~ '[\r\n*_~]' OR wacta.has_emoji($1 ->> 'text')
+  UNION ALL SELECT 'example', 'error', 'a media header needs an example: example.header_handle ["…"], from the Resumable Upload API'
+   WHERE upper($1 ->> 'format') IN ('IMAGE', 'VIDEO', 'GIF', 'DOCUMENT') AND coalesce($1 #>> '{example,header_handle,0}', '') = ''
   UNION ALL SELECT 'one_variable', 'error', 'a header takes one variable' WHERE wacta.variable_count($1 ->> 'text') > 1
 $$;
 COMMENT ON FUNCTION wacta.lint_header(jsonb) IS 'The findings of a HEADER component.';
