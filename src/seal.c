@@ -243,6 +243,10 @@ wacta_read_secret_file(PG_FUNCTION_ARGS)
 	ssize_t		got;
 	int			fd = OpenTransientFile(secret_path(name), O_RDONLY | O_NOFOLLOW | PG_BINARY);
 
+	if (fd < 0 && errno == ELOOP)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the secret's file \"%s\" is a symbolic link", name)));
 	if (fd < 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),

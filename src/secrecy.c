@@ -26,7 +26,7 @@ static const char *const secret_bearers[] = {
 	"add_signing_key", "set_session_secret", "set_credential", "add_staff",
 	"set_staff_password", "password_", "wacta_api.login", "wacta_api.track",
 	"wacta_api.webhook", "record_click", "verify_token", "ingest_webhook",
-	"token_check", "request.headers", "request.cookies", "wacta.seal"
+	"token_check", "examine_token", "mint_signed", "request.headers", "request.cookies", "wacta.seal"
 };
 
 static emit_log_hook_type prev_emit_log_hook = NULL;
@@ -37,7 +37,7 @@ carries_secret(const char *statement)
 	int			i;
 
 	for (i = 0; i < lengthof(secret_bearers); i++)
-		if (strstr(statement, secret_bearers[i]) != NULL)
+		if (strcasestr(statement, secret_bearers[i]) != NULL)
 			return true;
 	return false;
 }

@@ -383,19 +383,24 @@ PG_FUNCTION_INFO_V1(wacta_mint_signed);
 
 /*
  * SQL: wacta.mint_signed(lead_id bigint, message_id bigint, action text,
- *		issued_at timestamptz, expires_at timestamptz) RETURNS text
- * message_id and expires_at may be NULL: none, never.
+ *		issued_at timestamptz, expires_at timestamptz, key_id int) RETURNS text
+ * message_id, expires_at and key_id may be NULL: none, never, the newest.
  */
 Datum
 wacta_mint_signed(PG_FUNCTION_ARGS)
 {
-	const SigningKey *key = keyring_current(KEY_LINK);
+	const SigningKey *key;
 	uint8		b[TOKEN_LEN];
 	uint8		mac[WACTA_MAC_LEN];
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		PG_RETURN_NULL();
 	check_lead_id(PG_GETARG_INT64(0));
+	key = PG_ARGISNULL(5) ? keyring_current(KEY_LINK) : find_link_key(PG_GETARG_INT32(5));
+	if (key == NULL || key->retired)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("signing key %d cannot sign", PG_GETARG_INT32(5))));
 	if (key->key_id > KEY_ID_MAX)
 		elog(ERROR, "signing key %d is out of range", key->key_id);
 	b[0] = TOKEN_VERSION;

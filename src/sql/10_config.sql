@@ -40,6 +40,7 @@ CREATE TABLE wacta.config (
   lease             interval NOT NULL DEFAULT '5 minutes',
   follow_up_delay   interval NOT NULL DEFAULT '15 minutes',
   session_ttl       interval NOT NULL DEFAULT '12 hours',
+  refusal_retention interval NOT NULL DEFAULT '30 days',
   stop_words        text[]   NOT NULL DEFAULT '{stop,unsubscribe,"opt out",optout,cancel,रोकें,बंद,बंद करो,बंद करें}',
   start_words       text[]   NOT NULL DEFAULT '{start,subscribe,"opt in",optin,शुरू,शुरू करें}',
   CONSTRAINT seed_links_outlive_now CHECK (seed_link_ttl > '0' AND link_ttl > '0')
@@ -55,6 +56,7 @@ COMMENT ON COLUMN wacta.config.require_opt_in IS 'Send only to people whose cons
 COMMENT ON COLUMN wacta.config.pitch_gap IS 'process_ivr sends one person at most one message in this time.';
 COMMENT ON COLUMN wacta.config.message_ttl IS 'A message that was not sent within this time expires.';
 COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this long is in doubt; must exceed wacta.request_timeout.';
+COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
 COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these words withdraws consent (case, spaces and punctuation do not matter).';
 
 INSERT INTO wacta.config DEFAULT VALUES;

@@ -118,9 +118,10 @@ LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wacta_mint_seed';
 COMMENT ON FUNCTION wacta.mint_token(bigint, timestamptz) IS
 'A token in the seed format: <lead_id>:<unix time>:<first 12 hex digits of HMAC-SHA256(key, "lead_id:unix time")>.';
 
-CREATE FUNCTION wacta.mint_signed(lead_id bigint, message_id bigint, action text, issued_at timestamptz, expires_at timestamptz) RETURNS text
+CREATE FUNCTION wacta.mint_signed(lead_id bigint, message_id bigint, action text, issued_at timestamptz, expires_at timestamptz,
+                                  key_id integer DEFAULT NULL) RETURNS text
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wacta_mint_signed';
-COMMENT ON FUNCTION wacta.mint_signed(bigint, bigint, text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION wacta.mint_signed(bigint, bigint, text, timestamptz, timestamptz, integer) IS
 'A token of 60 URL-safe characters that signs lead, message, action and expiry; see src/token.c for its layout.';
 
 CREATE FUNCTION wacta.session_jwt(claims text) RETURNS text
@@ -133,7 +134,8 @@ CREATE FUNCTION wacta.examine_token(token text, for_action text, for_lead bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  t record;
+  t      record;
+  wanted text := replace(lower(btrim(for_action)), ' ', '_');    -- older links say "Not Interested"
 BEGIN
   IF token IS NULL THEN
     reason := 'malformed';
@@ -143,11 +145,11 @@ BEGIN
   reason := CASE
     WHEN t.reason IS NOT NULL THEN t.reason
     WHEN for_lead <> t.lead_id THEN 'wrong_lead'
-    WHEN for_action IS NOT NULL AND t.action IS NOT NULL AND for_action <> t.action THEN 'wrong_action'
+    WHEN wanted <> t.action THEN 'wrong_action'
     WHEN t.form = 'seed' AND t.issued_at + (SELECT seed_link_ttl FROM wacta.config) <= wacta.now() THEN 'expired'
   END;
   IF reason IS NULL THEN
-    lead_id := t.lead_id; message_id := t.message_id; action := coalesce(t.action, for_action); issued_at := t.issued_at;
+    lead_id := t.lead_id; message_id := t.message_id; action := coalesce(t.action, wanted); issued_at := t.issued_at;
   END IF;
 END
 $$;

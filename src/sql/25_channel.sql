@@ -123,9 +123,10 @@ DECLARE
 BEGIN
   PERFORM wacta.hide_statement();
   IF ch IS NULL AND src IS NULL THEN
-    RAISE EXCEPTION 'there is no channel or IVR source "%"', owner USING ERRCODE = '22023';
+    RAISE EXCEPTION 'there is no channel or IVR source of this name' USING ERRCODE = '22023',
+      HINT = 'The arguments are owner, kind, secret, in this order; none of them is shown here.';
   ELSIF kind IS NULL OR kind NOT IN ('access_token', 'app_secret', 'verify_token', 'webhook_key') THEN
-    RAISE EXCEPTION 'invalid kind of credential: "%"', kind USING ERRCODE = '22023',
+    RAISE EXCEPTION 'invalid kind of credential' USING ERRCODE = '22023',
       HINT = 'Kinds are access_token, app_secret, verify_token and webhook_key.';
   ELSIF coalesce(length(secret), 0) NOT BETWEEN 1 AND 8192 OR secret ~ '[[:cntrl:]]' THEN
     RAISE EXCEPTION 'a credential must have 1 to 8192 characters on one line' USING ERRCODE = '22023';

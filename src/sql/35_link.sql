@@ -30,6 +30,8 @@ DECLARE
 BEGIN
   IF lead IS NULL THEN
     lead := (SELECT l.lead_id FROM wacta.lead l WHERE l.lead_id = id);
+  ELSIF EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = id) THEN      -- only ids that the site chose itself can collide
+    RAISE EXCEPTION '% is a message and a lead', id USING ERRCODE = '22023', HINT = 'Sign for a message of that lead.';
   END IF;
   IF lead IS NULL THEN
     RAISE EXCEPTION 'there is no message or lead %', id USING ERRCODE = '22023';
@@ -39,4 +41,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.mint_link(bigint, text) IS
-'A link for a message (or, where no message has this id, a lead) and an action, in the configured style.';
+'A link for a message or a lead and an action, in the configured style; leads and messages never have the same id.';

@@ -28,6 +28,19 @@ CREATE TABLE wacta.token_refusal (
 COMMENT ON TABLE wacta.token_refusal IS 'The audit of refused tokens: the public sees one error for all of them.';
 COMMENT ON COLUMN wacta.token_refusal.fingerprint IS 'The first 16 hex digits of the token''s SHA-256: enough to count, not to use.';
 
+CREATE INDEX token_refusal_refused_at ON wacta.token_refusal (refused_at);
+
+CREATE FUNCTION wacta.audit_refusal(token text, reason text, action text, lead_id bigint, evidence jsonb) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+  -- anyone can send any token at any rate: a thousand a minute are enough to see what goes on
+  INSERT INTO wacta.token_refusal (reason, fingerprint, action, lead_id, evidence)
+  SELECT $2, left(encode(sha256(convert_to(coalesce($1, ''), 'UTF8')), 'hex'), 16), left($3, 100), $4, coalesce($5, '{}')
+   WHERE coalesce((SELECT r.refused_at FROM wacta.token_refusal r ORDER BY r.refused_at DESC OFFSET 999 LIMIT 1)
+                  < wacta.now() - interval '1 minute', true)
+$$;
+COMMENT ON FUNCTION wacta.audit_refusal(text, text, text, bigint, jsonb) IS 'Keeps a refused token''s reason and fingerprint, at most 1,000 of them a minute.';
+
 -- What a tap changes. Everything happens under the lead's row lock, in the caller's transaction.
 CREATE FUNCTION wacta.decide(lead_id bigint, message_id bigint, action text, via text, explicit boolean, evidence jsonb,
                              OUT first_time boolean, OUT page text)
@@ -113,17 +126,15 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   t record;
-  wanted text := replace(lower(btrim($2)), ' ', '_');
 BEGIN
-  SELECT * INTO t FROM wacta.examine_token($1, wanted, $3);
+  SELECT * INTO t FROM wacta.examine_token($1, $2, $3);
   IF t.reason IS NULL AND NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = t.lead_id) THEN
     t.reason := 'no_such_lead';
   ELSIF t.reason IS NULL AND (t.action IS NULL OR t.action NOT IN ('interested', 'not_interested')) THEN
     t.reason := 'wrong_action';
   END IF;
   IF t.reason IS NOT NULL THEN
-    INSERT INTO wacta.token_refusal (reason, fingerprint, action, lead_id, evidence)
-    VALUES (t.reason, left(encode(sha256(convert_to(coalesce($1, ''), 'UTF8')), 'hex'), 16), left($2, 100), $3, coalesce($4, '{}'));
+    PERFORM wacta.audit_refusal($1, t.reason, $2, $3, $4);
     decision := 'refused'; first_time := false; page := 'refused';
     RETURN;
   END IF;

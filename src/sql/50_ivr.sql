@@ -194,10 +194,10 @@ COMMENT ON FUNCTION wacta.percent_decode(text) IS 'Percent-decoding of a form''s
 CREATE FUNCTION wacta.ivr_value(body jsonb, format text, field text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT e.value
+  SELECT btrim(e.value, E' \t\r\n')
     FROM wacta.ivr_field f, unnest(f.keys) WITH ORDINALITY k(key, n), jsonb_each_text($1) e
    WHERE f.format = $2 AND f.field = $3 AND btrim(e.key) = k.key
-     AND btrim(e.value) NOT IN ('', 'null', 'None') AND e.value NOT LIKE '$%'
+     AND btrim(e.value, E' \t\r\n') NOT IN ('', 'null', 'None') AND e.value NOT LIKE '$%'
    ORDER BY k.n LIMIT 1
 $$;
 COMMENT ON FUNCTION wacta.ivr_value(jsonb, text, text) IS 'What a provider''s body says of a field, by wacta.ivr_field; NULL when nothing.';
@@ -215,13 +215,17 @@ AS $$
 DECLARE
   src  wacta.ivr_source;
   f    text;
+  customer text;
   way  text;
 BEGIN
   SELECT * INTO src FROM wacta.ivr_source s WHERE s.source = $1;
   f := coalesce(src.format, 'generic');
-  way := wacta.ivr_direction(wacta.ivr_value($2, f, 'direction'));
+  customer := wacta.ivr_value($2, f, 'customer');
+  -- a call to the customer is no word of theirs: it must not pass for one where the body does not name its direction
+  way := coalesce(wacta.ivr_direction(wacta.ivr_value($2, f, 'direction')),
+    CASE WHEN wacta.normalize_phone(customer, src.country) = wacta.normalize_phone(wacta.ivr_value($2, f, 'called'), src.country) THEN 'outbound' END);
   RETURN wacta.log_ivr_call(
-    caller => coalesce(wacta.ivr_value($2, f, 'customer'),
+    caller => coalesce(customer,
                        CASE WHEN way = 'outbound' THEN wacta.ivr_value($2, f, 'called') ELSE wacta.ivr_value($2, f, 'caller') END),
     called => CASE WHEN way = 'outbound' THEN wacta.ivr_value($2, f, 'caller') ELSE wacta.ivr_value($2, f, 'called') END,
     source => $1, provider_call_id => left(wacta.ivr_value($2, f, 'call_id'), 300),

@@ -43,7 +43,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT jsonb_build_object('type', 'button', 'sub_type', 'url', 'index', (n - 1)::text, 'parameters',
            jsonb_build_array(jsonb_build_object('type', 'text', 'text',
-             wacta.link_suffix(m.lead_id, m.message_id, t.button_actions[nth], CASE WHEN url LIKE '%/track/{{1}}' THEN 'seed' ELSE 'signed' END))))
+             wacta.link_suffix(m.lead_id, m.message_id, coalesce(t.button_actions[nth], ''), CASE WHEN url LIKE '%/track/{{1}}' THEN 'seed' ELSE 'signed' END))))
     FROM (SELECT b ->> 'url' AS url, n, row_number() OVER (ORDER BY n) AS nth
             FROM jsonb_array_elements(wacta.template_component(t.components, 'BUTTONS') -> 'buttons') WITH ORDINALITY e(b, n)
            WHERE upper(b ->> 'type') = 'URL' AND b ->> 'url' LIKE '%{{%') buttons
@@ -199,3 +199,19 @@ AS $$
                       ELSE coalesce($1 -> 'error', $1 -> 'errors') END AS e) error
 $$;
 COMMENT ON FUNCTION wacta.answer_error(jsonb) IS 'Code and explanation of a provider''s error answer.';
+
+-- A provider may quote the token that it did not like; its words go into our tables and logs.
+CREATE FUNCTION wacta.without_secret(detail text, channel_id integer) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF detail IS NOT NULL AND EXISTS (SELECT FROM wacta.secrets($2, NULL, 'access_token') s
+                                     WHERE strpos(detail, left(convert_from(s, 'UTF8'), 12)) > 0) THEN
+    RETURN '(hidden: it quotes a credential)';
+  END IF;
+  RETURN detail;
+EXCEPTION WHEN others THEN          -- no key file: what cannot be compared is not shown, and the message is settled all the same
+  RETURN '(hidden: the secrets cannot be read)';
+END
+$$;
+COMMENT ON FUNCTION wacta.without_secret(text, integer) IS 'A provider''s words, unless they quote the channel''s access token.';

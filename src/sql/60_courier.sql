@@ -19,6 +19,19 @@ END
 $$;
 COMMENT ON FUNCTION wacta.courier_start(integer) IS 'Marks as in doubt what a former incarnation of this courier left unanswered; returns how many.';
 
+CREATE FUNCTION wacta.forget_refusals() RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+  -- in small bites: this runs every few seconds
+  DELETE FROM wacta.inbox WHERE inbox_id = ANY (ARRAY(
+    SELECT i.inbox_id FROM wacta.inbox i, wacta.config c
+     WHERE NOT i.proved AND i.received_at < wacta.now() - c.refusal_retention ORDER BY i.received_at LIMIT 500));
+  DELETE FROM wacta.token_refusal WHERE refusal_id = ANY (ARRAY(
+    SELECT r.refusal_id FROM wacta.token_refusal r, wacta.config c
+     WHERE r.refused_at < wacta.now() - c.refusal_retention ORDER BY r.refused_at LIMIT 500));
+$$;
+COMMENT ON FUNCTION wacta.forget_refusals() IS 'Deletes refused tokens and unproved webhooks that are older than refusal_retention.';
+
 CREATE FUNCTION wacta.courier_reap() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -36,6 +49,7 @@ BEGIN
   UPDATE wacta.message msg SET status = 'expired', reason = coalesce('not sent in time; last: ' || msg.reason, 'not sent in time')
    WHERE msg.status = 'queued' AND msg.expires_at < wacta.now();
   GET DIAGNOSTICS m = ROW_COUNT;
+  PERFORM wacta.forget_refusals();
   RETURN n + m;
 END
 $$;
@@ -143,6 +157,7 @@ DECLARE
   verdict text;
 BEGIN
   SELECT * INTO e FROM wacta.answer_error(answer);
+  e.detail := wacta.without_secret(e.detail, m.channel_id);
   verdict := CASE
     WHEN p_outcome = 'not_sent' THEN 'retry'
     WHEN p_outcome = 'unknown' THEN 'in_doubt'

@@ -100,10 +100,10 @@ COMMENT ON FUNCTION wacta_http.visit() IS 'What is kept of a visit as the eviden
 CREATE FUNCTION wacta_http.other_answer(token text, action text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, wacta.now(), t.expires_at) END
+  SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, wacta.now(), t.expires_at, t.key_id) END
     FROM wacta.token_check($1) t WHERE t.reason IS NULL
 $$;
-COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead; no later expiry.';
+COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead: the same key and no later expiry.';
 
 CREATE FUNCTION wacta_http.other_button(page text, project text, token text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -203,6 +203,7 @@ AS $$
 DECLARE
   m wacta.message;
 BEGIN
+  PERFORM wacta_http.check_session();
   IF wacta_http.lead_number($1) IS NULL OR NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = wacta_http.lead_number($1)) THEN
     RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such lead';
   END IF;
@@ -226,6 +227,7 @@ $$Send the interactive message to a lead
 CREATE FUNCTION wacta_api.generate_ai_template(project text DEFAULT NULL, customer_name text DEFAULT NULL, project_name text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+  SELECT wacta_http.check_session();
   SELECT jsonb_build_object('template', t, 'findings', coalesce((SELECT jsonb_agg(to_jsonb(f)) FROM wacta.lint_template(t) f), '[]'),
                             'prompt', wacta.ai_prompt(nullif($1, '')))
     FROM (SELECT wacta.generate_template(nullif($1, ''), jsonb_strip_nulls(jsonb_build_object('customer_name', nullif($2, ''), 'project_name', nullif($3, '')))) AS t) g
@@ -240,6 +242,7 @@ AS $$
 DECLARE
   wanted text := coalesce(nullif($1, ''), '30');
 BEGIN
+  PERFORM wacta_http.check_session();
   IF wanted !~ '^[0-9]{1,4}$' OR wanted::integer NOT BETWEEN 1 AND 3660 THEN
     RAISE SQLSTATE 'PT400' USING MESSAGE = 'days must be between 1 and 3660';
   END IF;
@@ -276,7 +279,7 @@ DECLARE
   i wacta.inbox;
 BEGIN
   SELECT * INTO i FROM wacta.inbox WHERE inbox.inbox_id = $1;
-  PERFORM wacta_http.respond(CASE WHEN i.proved THEN 200 ELSE 403 END);
+  PERFORM wacta_http.respond(CASE WHEN i.proved THEN 200 ELSE 403 END);     -- no row: one refusal too many to keep
   -- whatever a proved body holds, the sender has done its part: 200
   RETURN CASE WHEN i.proved THEN jsonb_build_object('status', 'ok', 'items', i.items) ELSE jsonb_build_object('status', 'refused') END;
 END
@@ -326,11 +329,35 @@ Says nothing about customers or load.$$;
 
 -- Sessions
 
+-- A session ends with the account, its password or its role, not only with its token's time. Tokens of programs, which no row of
+-- wacta.staff knows, live as long as they say.
+CREATE FUNCTION wacta_http.session_ended() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (SELECT FROM wacta.staff s, (SELECT wacta_http.request('jwt.claims')::jsonb AS claims) j
+                  WHERE s.username = claims ->> 'sub'
+                    AND (s.disabled_at IS NOT NULL OR s.role <> claims ->> 'role'
+                         OR (claims ->> 'iat')::numeric < floor(extract(epoch FROM s.valid_from))))
+$$;
+COMMENT ON FUNCTION wacta_http.session_ended() IS 'Whether the request''s token belongs to a staff account that was disabled or changed since.';
+
+CREATE FUNCTION wacta_http.check_session() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF wacta_http.session_ended() THEN
+    RAISE SQLSTATE 'PT401' USING MESSAGE = 'the session is over', HINT = 'Sign in again.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.check_session() IS 'Refuses (401) a session whose account was disabled or changed.';
+
 CREATE FUNCTION wacta_http.is_staff() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   -- inside SECURITY DEFINER the role of the request is still told by the setting
   SELECT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_setting('role') AND has_function_privilege(r.oid, 'wacta_api.interactive_analytics(text)', 'EXECUTE'))
+         AND NOT wacta_http.session_ended()
 $$;
 COMMENT ON FUNCTION wacta_http.is_staff() IS 'Whether the request''s role may see the dashboard.';
 
@@ -350,20 +377,26 @@ DECLARE
   ok  boolean;
   ttl interval := (SELECT session_ttl FROM wacta.config);
 BEGIN
-  SELECT * INTO s FROM wacta.staff x WHERE x.username = $1 FOR NO KEY UPDATE;
-  -- an unknown name costs as long as a wrong password
+  -- no lock while the hash is computed, and an unknown name costs as long as a wrong password
+  SELECT * INTO s FROM wacta.staff x WHERE x.username = $1;
   ok := wacta.password_matches(coalesce($2, ''), coalesce(s.password_hash, '$2a$10$abcdefghijklmnopqrstuu5LrDDWjzFzIRMgsUUQcKoKIi1D1kKZG'))
-        AND s.staff_id IS NOT NULL AND s.disabled_at IS NULL AND coalesce(s.locked_until <= wacta.now(), true);
-  IF s.staff_id IS NOT NULL THEN
-    UPDATE wacta.staff x SET failures = CASE WHEN ok THEN 0 ELSE x.failures + 1 END,
-           locked_until = CASE WHEN NOT ok AND x.failures + 1 >= 5 THEN wacta.now() + interval '15 minutes' WHEN ok THEN NULL ELSE x.locked_until END
-     WHERE x.staff_id = s.staff_id;
+        AND s.staff_id IS NOT NULL AND s.disabled_at IS NULL AND wacta.is_staff_role(s.role);
+  IF s.staff_id IS NULL OR s.locked_until > wacta.now() THEN      -- what is tried during a lock neither counts nor extends it
+    RETURN NULL;
   END IF;
+  -- a failure need not survive a crash, and its time on disk would tell a known name
+  PERFORM set_config('synchronous_commit', 'off', true);
+  UPDATE wacta.staff x
+     SET failures = CASE WHEN ok THEN 0 ELSE x.failures + 1 END,
+         -- the fifth failure locks for half a minute, each further one for twice as long, a quarter of an hour at most
+         locked_until = CASE WHEN NOT ok AND x.failures + 1 >= 5
+                             THEN wacta.now() + least(interval '15 minutes', interval '30 seconds' * 2 ^ least(x.failures - 4, 10)) END
+   WHERE x.staff_id = s.staff_id;
   RETURN CASE WHEN ok THEN wacta.session_jwt(jsonb_build_object('role', s.role, 'sub', s.username,
     'iat', extract(epoch FROM wacta.now())::bigint, 'exp', extract(epoch FROM wacta.now() + ttl)::bigint)::text) END;
 END
 $$;
-COMMENT ON FUNCTION wacta_http.sign_in(text, text) IS 'A session token (JWT) for the right password, else NULL; five failures lock the account for 15 minutes.';
+COMMENT ON FUNCTION wacta_http.sign_in(text, text) IS 'A session token (JWT) for the right password, else NULL; from the fifth failure on the account is locked for a while.';
 
 CREATE FUNCTION wacta_http.login_page(status integer, message text) RETURNS bytea
 LANGUAGE sql SET search_path = pg_catalog, pg_temp

@@ -84,3 +84,8 @@ prepare_packages() {
 	fi
 	install_missing "${wanted[@]}"
 }
+
+# Chromium is a third of all packages, and all but the pages can do without it.
+prepare_browser() {
+	(install_missing chromium=chromium)
+}
