@@ -43,6 +43,9 @@ CREATE TABLE wacta.config (
   refusal_retention interval NOT NULL DEFAULT '30 days',
   stop_words        text[]   NOT NULL DEFAULT '{stop,unsubscribe,"opt out",optout,cancel,रोकें,बंद,बंद करो,बंद करें}',
   start_words       text[]   NOT NULL DEFAULT '{start,subscribe,"opt in",optin,शुरू,शुरू करें}',
+  CONSTRAINT known_time_zone CHECK (timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL),
+  CONSTRAINT sound_intervals CHECK (retry_base > '0' AND retry_cap >= retry_base AND retry_cap < '28 days' AND lease > '0' AND message_ttl > '0'
+                                    AND session_ttl > '0' AND pitch_gap >= '0' AND refusal_retention >= '0'),
   CONSTRAINT seed_links_outlive_now CHECK (seed_link_ttl > '0' AND link_ttl > '0')
 );
 COMMENT ON TABLE wacta.config IS 'The one row of settings of this database; change it with UPDATE as wacta_admin.';

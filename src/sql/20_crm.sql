@@ -30,7 +30,7 @@ CREATE TABLE wacta.project (
   brochure_link        text CHECK (brochure_link ~ '^https?://'),
   brochure_media_id    text,
   brochure_file_name   text NOT NULL DEFAULT 'brochure.pdf',
-  time_zone            text,
+  time_zone            text CHECK (time_zone IS NULL OR timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL),
   sales_days           integer[] NOT NULL DEFAULT '{1,2,3,4,5,6}' CHECK (sales_days <@ '{1,2,3,4,5,6,7}' AND sales_days <> '{}'),
   sales_from           time NOT NULL DEFAULT '10:00',
   sales_to             time NOT NULL DEFAULT '19:00',

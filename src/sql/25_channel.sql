@@ -29,7 +29,7 @@ CREATE UNIQUE INDEX channel_default ON wacta.channel (is_default) WHERE is_defau
 CREATE TABLE wacta.ivr_source (
   source     text PRIMARY KEY CHECK (source ~ '^[a-z0-9_-]{1,64}$'),
   format     text NOT NULL DEFAULT 'generic',
-  time_zone  text,
+  time_zone  text CHECK (time_zone IS NULL OR timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL),
   country    text,
   project_id integer REFERENCES wacta.project,
   created_at timestamptz NOT NULL DEFAULT wacta.now()

@@ -82,7 +82,7 @@ BEGIN
               CASE WHEN project IS NOT NULL THEN wacta.project_id(project)
                    WHEN wacta.lead_by_phone(e164) IS NULL THEN src.project_id END, 'ivr');
     -- their call is what they agreed by, unless they have said anything before
-    IF coalesce(direction, 'inbound') = 'inbound' AND (SELECT l.consent FROM wacta.lead l WHERE l.lead_id = lead) = 'unknown' THEN
+    IF coalesce(direction, 'inbound') = 'inbound' AND (SELECT l.consent FROM wacta.lead l WHERE l.lead_id = lead FOR NO KEY UPDATE) = 'unknown' THEN
       PERFORM wacta.record_consent(lead, 'granted', 'call', jsonb_build_object('source', log_ivr_call.source, 'call', log_ivr_call.provider_call_id));
     END IF;
   END IF;

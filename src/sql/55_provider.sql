@@ -92,7 +92,7 @@ BEGIN
   ELSIF t.template_id IS NULL THEN
     problem := CASE m.purpose WHEN 'brochure' THEN 'the service window is closed and the project has no brochure template'
                               ELSE 'the message has no template' END;
-  ELSIF t.status <> 'APPROVED' THEN
+  ELSIF t.status NOT IN ('APPROVED', 'FLAGGED') THEN
     problem := format('template "%s" is %s', t.name, t.status);
   ELSE
     content := jsonb_build_object('type', 'template', 'template', wacta.template_object(t, m, p));
@@ -110,7 +110,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.recipient(bigint) IS 'Whom the provider is to send to: {"to": phone} or {"recipient": user id}.';
 
-CREATE FUNCTION wacta.build_request(m wacta.message, OUT body jsonb, OUT problem text)
+CREATE FUNCTION wacta.build_request(m wacta.message, OUT body jsonb, OUT problem text, OUT later boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -130,13 +130,20 @@ BEGIN
     WHEN 'tata' THEN jsonb_build_object('source', 'external', 'recipient_type', 'individual',
                                         'metaData', jsonb_build_object('custom_callback_data', echo))
     ELSE jsonb_build_object('messaging_product', 'whatsapp', 'recipient_type', 'individual', 'biz_opaque_callback_data', echo) END;
-EXCEPTION WHEN others THEN          -- whatever is wrong with one message must not stop the others
+EXCEPTION
+  -- what the site has to repair (no signing key, no key file, the wrong one) is no fault of the message
+  WHEN object_not_in_prerequisite_state OR config_file_error OR insufficient_resources OR system_error OR external_routine_invocation_exception THEN
+    body := NULL;
+    problem := SQLERRM;
+    later := true;
+  WHEN others THEN                  -- whatever is wrong with one message must not stop the others
   body := NULL;
   problem := SQLERRM;
 END
 $$;
 COMMENT ON FUNCTION wacta.build_request(wacta.message) IS
-'The JSON body of the request for a message, in its provider''s own shape, or the problem that prevents it. Needs no network.';
+'The JSON body of the request for a message, in its provider''s own shape, or the problem that prevents it (later: the site''s
+to repair, the message waits). Needs no network.';
 
 CREATE FUNCTION wacta.channel_url(c wacta.channel) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -149,17 +156,19 @@ COMMENT ON FUNCTION wacta.channel_url(wacta.channel) IS 'Where a channel''s mess
 -- What to do about an error code of the provider. Source: Meta, business-messaging/whatsapp/support/error-codes.
 CREATE TABLE wacta.error_rule (
   code   integer PRIMARY KEY,
-  action text NOT NULL CHECK (action IN ('retry', 'retry_pair', 'retry_day', 'pause_sender', 'stop_sender', 'hold_template', 'suppress', 'fail')),
+  action text NOT NULL CHECK (action IN ('retry', 'retry_pair', 'retry_day', 'throttle_sender', 'pause_sender', 'stop_sender', 'hold_template', 'suppress', 'fail')),
   note   text
 );
 COMMENT ON TABLE wacta.error_rule IS
 'What to do when the provider answers with a code. A code that is not listed is retried three times, then it fails the message.';
 COMMENT ON COLUMN wacta.error_rule.action IS
-'retry: with backoff; retry_pair: 4^n seconds; retry_day: after 24 hours; pause_sender: an hour; stop_sender: until resumed;
+'retry: with backoff; retry_pair: 4^n seconds; retry_day: after 24 hours;
+throttle_sender: the sender waits, with backoff; pause_sender: an hour; stop_sender: until resumed;
 hold_template: fail and hold the template; suppress: the person opted out at WhatsApp; fail: for good.';
 INSERT INTO wacta.error_rule
 SELECT code, action, note FROM (VALUES
-  ('retry', 'temporary', '{1,2,4,80007,130429,131000,131016,131057,133004,134101,131053}'::integer[]),
+  ('throttle_sender', 'the sender is over a limit', '{4,80007,130429}'::integer[]),
+  ('retry', 'temporary', '{1,2,131000,131016,131057,133004,134101,131053}'),
   ('retry_pair', 'too many messages to this person in a short time', '{131056}'),
   ('retry_day', 'limited by Meta for this person today', '{131049,130472}'),
   ('pause_sender', 'the sender is limited or being registered', '{131048,131064,133016,133008,133009,133015}'),
@@ -177,7 +186,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT coalesce((SELECT r.action FROM wacta.error_rule r WHERE r.code = $1),
     CASE WHEN $1 IS NOT NULL THEN CASE WHEN $3 < 3 THEN 'retry' ELSE 'fail' END
-         WHEN $2 IN (408, 429) OR $2 >= 500 THEN 'retry'
+         WHEN $2 = 429 THEN 'throttle_sender'
+         WHEN $2 = 408 OR $2 >= 500 THEN 'retry'
          WHEN $2 IN (401, 403) THEN 'stop_sender'
          ELSE 'fail' END)
 $$;

@@ -1,21 +1,32 @@
 -- What the courier calls: claim, settle, recover. It runs as an unprivileged role that can do nothing but this.
 
-CREATE FUNCTION wacta.courier_start(p_courier integer) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Whatever these functions find locked they leave for the next time: an application that holds a lead or a message must not
+-- stop the deliveries of all the others.
+
+CREATE FUNCTION wacta.put_in_doubt(rows_ tid[], why text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   n bigint;
 BEGIN
-  -- what this courier's former incarnation had in hand: whether it went out, nobody here knows
   WITH lost AS (
-    UPDATE wacta.message m SET status = 'in_doubt', reason = 'the courier ended before the answer came', lease_until = NULL
-     WHERE m.status = 'sending' AND m.claimed_by = p_courier
+    UPDATE wacta.message m SET status = 'in_doubt', reason = why, lease_until = NULL
+     WHERE m.ctid = ANY (rows_) AND m.status = 'sending'
     RETURNING m.lead_id, m.message_id, m.attempts)
   UPDATE wacta.attempt a SET ended_at = wacta.now(), outcome = 'lost' FROM lost
    WHERE (a.lead_id, a.message_id, a.attempt) = (lost.lead_id, lost.message_id, lost.attempts);
   GET DIAGNOSTICS n = ROW_COUNT;
   RETURN n;
 END
+$$;
+COMMENT ON FUNCTION wacta.put_in_doubt(tid[], text) IS 'Marks locked messages as in doubt and their attempts as lost; returns how many.';
+
+CREATE FUNCTION wacta.courier_start(p_courier integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  -- what this courier's former incarnation had in hand: whether it went out, nobody here knows
+  SELECT wacta.put_in_doubt(ARRAY(SELECT m.ctid FROM wacta.message m WHERE m.status = 'sending' AND m.claimed_by = p_courier
+                                     FOR NO KEY UPDATE SKIP LOCKED), 'the courier ended before the answer came')
 $$;
 COMMENT ON FUNCTION wacta.courier_start(integer) IS 'Marks as in doubt what a former incarnation of this courier left unanswered; returns how many.';
 
@@ -36,24 +47,26 @@ CREATE FUNCTION wacta.courier_reap() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  n bigint;
-  m bigint;
+  lost    bigint;
+  expired bigint;
 BEGIN
-  WITH lost AS (
-    UPDATE wacta.message m SET status = 'in_doubt', reason = 'no answer within the lease', lease_until = NULL
-     WHERE m.status = 'sending' AND m.lease_until < wacta.now()
-    RETURNING m.lead_id, m.message_id, m.attempts)
-  UPDATE wacta.attempt a SET ended_at = wacta.now(), outcome = 'lost' FROM lost
-   WHERE (a.lead_id, a.message_id, a.attempt) = (lost.lead_id, lost.message_id, lost.attempts);
-  GET DIAGNOSTICS n = ROW_COUNT;
-  UPDATE wacta.message msg SET status = 'expired', reason = coalesce('not sent in time; last: ' || msg.reason, 'not sent in time')
-   WHERE msg.status = 'queued' AND msg.expires_at < wacta.now();
-  GET DIAGNOSTICS m = ROW_COUNT;
-  PERFORM wacta.forget_refusals();
-  RETURN n + m;
+  lost := wacta.put_in_doubt(ARRAY(SELECT m.ctid FROM wacta.message m WHERE m.status = 'sending' AND m.lease_until < wacta.now()
+                                    LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED), 'no answer within the lease');
+  UPDATE wacta.message m SET status = 'expired', reason = coalesce('not sent in time; last: ' || m.reason, 'not sent in time')
+   WHERE m.status = 'queued' AND m.ctid = ANY (ARRAY(
+         SELECT x.ctid FROM wacta.message x WHERE x.status = 'queued' AND x.expires_at < wacta.now()
+          LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED));
+  GET DIAGNOSTICS expired = ROW_COUNT;
+  UPDATE wacta.channel c SET status = 'active', status_reason = NULL, paused_until = NULL
+   WHERE c.channel_id = ANY (ARRAY(SELECT p.channel_id FROM wacta.channel p WHERE p.status = 'paused' AND p.paused_until <= wacta.now()
+                                      FOR NO KEY UPDATE SKIP LOCKED));
+  PERFORM wacta.replay_waiting(), wacta.forget_refusals();
+  RETURN lost + expired;
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_reap() IS 'Expired leases become in doubt, messages past their time expire; returns how many.';
+COMMENT ON FUNCTION wacta.courier_reap() IS
+'Expired leases become in doubt, messages past their time expire (1,000 of each at most; returns how many), pauses end, what
+waits in the inbox is tried again.';
 
 -- Two statements: the first locks, the second sees the newest version of what it locked. The lead's share lock is the promise
 -- that no claim succeeds after an opt-out has committed; SKIP LOCKED on both means that a claim never waits and never deadlocks.
@@ -71,6 +84,7 @@ DECLARE
   m        wacta.message;
   refused  text;
   built    record;
+  settled  boolean := false;
 BEGIN
   ready := ARRAY(SELECT c.channel_id FROM wacta.channel c
                   WHERE c.status = 'active' OR (c.status = 'paused' AND c.paused_until <= now_at));
@@ -79,7 +93,9 @@ BEGIN
   END IF;
   rows_ := ARRAY(SELECT q.ctid FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
                   WHERE q.status = 'queued' AND q.due_at <= now_at AND q.channel_id = ANY (ready)
-                    AND NOT EXISTS (SELECT FROM wacta.template t WHERE t.template_id = q.template_id AND t.held_reason IS NOT NULL)
+                    -- a template that is paused or in review holds its messages; one that is gone fails them, below
+                    AND NOT EXISTS (SELECT FROM wacta.template t WHERE t.template_id = q.template_id
+                                       AND (t.held_reason IS NOT NULL OR t.status NOT IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')))
                   ORDER BY q.due_at LIMIT p_max
                     FOR NO KEY UPDATE OF q SKIP LOCKED FOR SHARE OF l SKIP LOCKED);
   FOR m IN SELECT * FROM wacta.message q WHERE q.ctid = ANY (rows_) AND q.status = 'queued' LOOP
@@ -88,12 +104,19 @@ BEGIN
       UPDATE wacta.message q SET status = CASE WHEN refused IS NULL THEN 'expired' ELSE 'suppressed' END::wacta.message_status,
              reason = coalesce(refused, 'not sent in time')
        WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+      settled := true;
       CONTINUE;
     END IF;
     SELECT * INTO built FROM wacta.build_request(m);
-    IF built.problem IS NOT NULL OR octet_length(built.body::text) > 60000 THEN
+    IF built.later THEN                                  -- ours to repair: the key file, the key ring
+      UPDATE wacta.message q SET due_at = now_at + interval '1 minute', reason = built.problem
+       WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+      settled := true;
+      CONTINUE;
+    ELSIF built.problem IS NOT NULL OR octet_length(built.body::text) > 60000 THEN
       UPDATE wacta.message q SET status = 'failed', failed_at = now_at, reason = coalesce(built.problem, 'the request is too large')
        WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+      settled := true;
       CONTINUE;
     END IF;
     UPDATE wacta.message q
@@ -106,11 +129,15 @@ BEGIN
     body := built.body::text;
     RETURN NEXT;
   END LOOP;
+  IF settled THEN                                        -- something was done though maybe nothing is to be sent: look again
+    lead_id := NULL; message_id := NULL; attempt := NULL; channel_id := NULL; channel_revision := NULL; body := NULL;
+    RETURN NEXT;
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_claim(integer, integer) IS
 'Takes up to p_max due messages, records their attempts, and returns the requests to send after this has committed.
-Messages that must not or cannot be sent are settled here.';
+Messages that must not or cannot be sent are settled here; a last row of NULLs tells that there were some.';
 
 CREATE FUNCTION wacta.courier_channel(p_channel_id integer, OUT revision bigint, OUT url text, OUT headers text[])
 RETURNS SETOF record
@@ -178,7 +205,7 @@ BEGIN
            reason = left(coalesce(p_error, 'the answer could not be understood'), 500)
      WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
   ELSE
-    verdict := wacta.on_refused(m, verdict, e.code, coalesce(e.detail, p_error, 'HTTP status ' || p_http_status), p_retry_after);
+    verdict := wacta.on_refused(m, p_outcome, verdict, e.code, coalesce(e.detail, p_error, 'HTTP status ' || p_http_status), p_retry_after);
   END IF;
   RETURN verdict;
 END
@@ -191,52 +218,75 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   UPDATE wacta.message q
-     SET status = CASE WHEN q.status IN ('sending', 'in_doubt') THEN 'accepted' ELSE q.status END,
-         reason = CASE WHEN q.status IN ('sending', 'in_doubt') THEN nullif(answer #>> '{messages,0,message_status}', 'accepted') ELSE q.reason END,
-         error_code = CASE WHEN q.status IN ('sending', 'in_doubt') THEN NULL ELSE q.error_code END,
+     -- also when it was put back in doubt or queued meanwhile: it is taken, and must not be sent again
+     SET status = CASE WHEN wacta.rank(q.status) < wacta.rank('accepted') THEN 'accepted' ELSE q.status END,
+         reason = CASE WHEN wacta.rank(q.status) < wacta.rank('accepted') THEN nullif(answer #>> '{messages,0,message_status}', 'accepted') ELSE q.reason END,
+         error_code = CASE WHEN wacta.rank(q.status) < wacta.rank('accepted') THEN NULL ELSE q.error_code END,
          lease_until = NULL,
          wamid = coalesce(q.wamid, left(answer #>> '{messages,0,id}', 300)),
          provider_request_id = coalesce(q.provider_request_id, left(answer ->> 'id', 300)),
          accepted_at = least(q.accepted_at, wacta.now())
    WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
+  -- the wa_id may differ from the number we dialled; who answers from it is this person
+  INSERT INTO wacta.lead_identity (kind, value, lead_id)
+  SELECT 'wa_id', w, m.lead_id FROM left(answer #>> '{contacts,0,wa_id}', 200) w
+   WHERE w ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE (i.kind, i.value) IN (('phone', '+' || w), ('wa_id', w)))
+  ON CONFLICT DO NOTHING;
   PERFORM wacta.on_taken(m);
 END
 $$;
 COMMENT ON FUNCTION wacta.on_accepted(wacta.message, jsonb) IS
 'The provider answered that it took the message; a webhook may have told more by then, and that stands.';
 
-CREATE FUNCTION wacta.on_refused(m wacta.message, action text, code integer, detail text, retry_after integer) RETURNS text
+-- The sender waits; its queue is kept, not burnt.
+CREATE FUNCTION wacta.hold_channel(channel_id integer, stop boolean, until timestamptz, why text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE wacta.channel c SET status = CASE WHEN stop THEN 'stopped' ELSE 'paused' END, status_reason = why, paused_until = CASE WHEN NOT stop THEN until END
+   WHERE c.channel_id = $1
+     AND (c.status = 'active' OR (c.status = 'paused' AND c.paused_until IS NOT NULL AND (stop OR c.paused_until < until)));
+  IF FOUND THEN
+    RAISE LOG 'channel % of wacta is % now: %', $1, CASE WHEN stop THEN 'stopped' ELSE 'paused until ' || until END, why
+      USING HINT = CASE WHEN stop THEN 'Mend what it says, then run wacta.resume_channel().' END;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.hold_channel(integer, boolean, timestamptz, text) IS 'Stops a sender until it is resumed, or pauses it until the time given.';
+
+CREATE FUNCTION wacta.on_refused(m wacta.message, p_outcome text, action text, code integer, detail text, retry_after integer) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   c     wacta.config := (SELECT k FROM wacta.config k);
-  delay interval := CASE action
-    WHEN 'retry' THEN wacta.backoff(m.attempts, c.retry_base, c.retry_cap, 0.2, m.message_id)
-    WHEN 'retry_pair' THEN make_interval(secs => least(4 ^ m.attempts, 3600))
-    WHEN 'retry_day' THEN interval '24 hours' END;
-  over  boolean := action IN ('fail', 'hold_template', 'suppress') OR (delay IS NOT NULL AND m.attempts >= c.max_attempts);
+  delay interval := CASE
+    WHEN action IN ('retry', 'throttle_sender') THEN wacta.backoff(m.attempts, c.retry_base, c.retry_cap, 0.2, m.message_id)
+    WHEN action = 'retry_pair' THEN make_interval(secs => least(4 ^ m.attempts, 3600))
+    WHEN action = 'retry_day' THEN interval '24 hours'
+    WHEN action = 'pause_sender' THEN interval '1 hour'
+    ELSE interval '0' END;
+  due   timestamptz := wacta.now() + greatest(delay, make_interval(secs => least(coalesce(retry_after, 0), 86400)));
+  -- only what the provider says of this message uses up its attempts; a network or a sender that is down ends by expires_at
+  over  boolean := action IN ('fail', 'hold_template', 'suppress')
+                   OR (action IN ('retry', 'retry_pair', 'retry_day') AND p_outcome = 'answered' AND m.attempts >= c.max_attempts);
 BEGIN
-  IF action = 'hold_template' THEN
-    UPDATE wacta.template t SET held_reason = format('%s (code %s)', detail, code) WHERE t.template_id = m.template_id;
-  ELSIF action = 'suppress' THEN
-    PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id));
-  ELSIF action IN ('pause_sender', 'stop_sender') THEN   -- the queue is kept, not burnt
-    delay := CASE action WHEN 'pause_sender' THEN interval '1 hour' ELSE interval '0' END;
-    UPDATE wacta.channel ch SET status = CASE action WHEN 'pause_sender' THEN 'paused' ELSE 'stopped' END,
-           status_reason = detail, paused_until = CASE action WHEN 'pause_sender' THEN wacta.now() + delay END
-     WHERE ch.channel_id = m.channel_id
-       AND (ch.status = 'active' OR (ch.status = 'paused' AND (action = 'stop_sender' OR ch.paused_until <= wacta.now())));
-    RAISE LOG 'channel % of wacta is % now: %', m.channel_id, CASE action WHEN 'pause_sender' THEN 'paused' ELSE 'stopped' END, detail;
-  END IF;
+  CASE action
+    WHEN 'hold_template' THEN
+      UPDATE wacta.template t SET held_reason = format('%s (code %s)', detail, code) WHERE t.template_id = m.template_id;
+    WHEN 'suppress' THEN
+      PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id));
+    WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
+    WHEN 'pause_sender', 'throttle_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, due, detail);
+    ELSE NULL;
+  END CASE;
   UPDATE wacta.message q
      SET status = CASE WHEN over THEN 'failed' ELSE 'queued' END::wacta.message_status, lease_until = NULL,
-         failed_at = CASE WHEN over THEN wacta.now() END, error_code = code, reason = left(detail, 500),
-         due_at = wacta.now() + greatest(delay, make_interval(secs => least(coalesce(retry_after, 0), 86400)))
+         failed_at = CASE WHEN over THEN wacta.now() END, error_code = code, reason = left(detail, 500), due_at = due
    WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
   RETURN CASE WHEN over THEN 'fail' ELSE 'retry' END;
 END
 $$;
-COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, integer, text, integer) IS
+COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, text, integer, text, integer) IS
 'The provider refused the message, or it was certainly not sent: later again, or failed, by wacta.error_rule.';
 
 CREATE FUNCTION wacta.courier_settle(p_lead bigint[], p_message bigint[], p_attempt integer[], p_outcome text[], p_http_status integer[],

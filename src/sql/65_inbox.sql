@@ -12,13 +12,15 @@ CREATE TABLE wacta.inbox (
   applied_at  timestamptz,
   items       integer NOT NULL DEFAULT 0,
   waiting     integer NOT NULL DEFAULT 0,
+  replays     integer NOT NULL DEFAULT 0,
   errors      jsonb NOT NULL DEFAULT '[]',
   result      jsonb
 );
 COMMENT ON TABLE wacta.inbox IS 'Every webhook: its bytes and headers as they came, whether it was proved, and what came of it.';
 COMMENT ON COLUMN wacta.inbox.headers IS 'Without those that carry a secret (authorization, cookies, keys).';
-COMMENT ON COLUMN wacta.inbox.waiting IS 'Items that belong to nothing we know yet; wacta.replay() applies them when it can.';
+COMMENT ON COLUMN wacta.inbox.waiting IS 'Items that belong to nothing we know yet; they are tried again, ever more rarely, for some days.';
 CREATE INDEX ON wacta.inbox (received_at);
+CREATE INDEX inbox_waiting ON wacta.inbox (received_at) WHERE waiting > 0 AND replays < 9;
 CREATE INDEX inbox_unproved ON wacta.inbox (received_at) WHERE NOT proved;
 
 CREATE FUNCTION wacta.public_headers(headers jsonb) RETURNS jsonb
@@ -149,8 +151,9 @@ BEGIN
       later := later + (said = 'waiting')::integer;
       counts := coalesce(counts, '{}') || jsonb_build_object(said, coalesce((counts ->> said)::integer, 0) + 1);
     EXCEPTION
-      -- a deadlock or a cancelled statement is not the item's fault: the whole request is to be sent again
-      WHEN deadlock_detected OR serialization_failure OR lock_not_available OR query_canceled OR admin_shutdown THEN
+      -- a deadlock, a full disk or a cancelled statement is not the item's fault: the whole request is to be sent again
+      WHEN deadlock_detected OR serialization_failure OR lock_not_available OR query_canceled OR admin_shutdown
+        OR insufficient_resources OR system_error THEN
         RAISE;
       WHEN others THEN
         faults := faults || jsonb_build_object('item', n, 'kind', item.kind, 'code', SQLSTATE, 'error', SQLERRM);
@@ -162,6 +165,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.apply_inbox(bigint) IS 'Reads a stored body and applies each of its items in a savepoint of its own.';
+
+-- After 10 s, 40 s, 160 s, … up to a week: a status that came before its message, a template that is not entered yet.
+CREATE FUNCTION wacta.replay_waiting() RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  due bigint[] := ARRAY(SELECT i.inbox_id FROM wacta.inbox i
+                         WHERE i.waiting > 0 AND i.replays < 9 AND i.applied_at < wacta.now() - interval '10 seconds' * 4 ^ i.replays
+                         ORDER BY i.received_at LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED);
+BEGIN
+  UPDATE wacta.inbox i SET replays = i.replays + 1 WHERE i.inbox_id = ANY (due);
+  PERFORM wacta.apply_inbox(id) FROM unnest(due) id;
+  RETURN cardinality(due);
+END
+$$;
+COMMENT ON FUNCTION wacta.replay_waiting() IS 'Applies again what waits in the inbox and is due; returns how many.';
 
 -- One item or many: an array's elements, an object itself, nothing else.
 CREATE FUNCTION wacta.elements(value jsonb) RETURNS SETOF jsonb
@@ -268,7 +287,7 @@ BEGIN
             coalesce(wacta.try_timestamptz(s ->> 'timestamp'), wacta.now()), left(s ->> 'id', 300), e.code, e.detail, s -> 'pricing');
   IF state = 'failed' THEN
     PERFORM wacta.apply_failure(m, e.code, e.detail);
-  ELSIF m.accepted_at IS NULL THEN                       -- told before the answer to our request was read
+  ELSE
     PERFORM wacta.on_taken(m);
   END IF;
   RETURN 'status';
@@ -298,27 +317,60 @@ BEGIN
       PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'hold_template' THEN
       UPDATE wacta.template t SET held_reason = format('%s (code %s)', detail, code) WHERE t.template_id = m.template_id AND t.held_reason IS NULL;
+    -- the sender's own trouble counts when it is told for the first time, not on a replay after it was mended
+    WHEN 'stop_sender' THEN
+      IF m.failed_at IS NULL THEN
+        PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
+      END IF;
+    WHEN 'pause_sender' THEN
+      IF m.failed_at IS NULL THEN
+        PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + interval '1 hour', detail);
+      END IF;
     ELSE NULL;
   END CASE;
 END
 $$;
-COMMENT ON FUNCTION wacta.apply_failure(wacta.message, integer, text) IS 'What a failure told by webhook means for the person or the template.';
+COMMENT ON FUNCTION wacta.apply_failure(wacta.message, integer, text) IS 'What a failure told by webhook means for the person, the template or the sender.';
+
+-- A phone and a business-scoped user id that come together are one person, whoever was known under the id before. What that one
+-- had withdrawn stays withdrawn: an opt-out must hold under either name.
+CREATE FUNCTION wacta.link_user_id(lead_id bigint, user_id text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  other bigint;
+BEGIN
+  INSERT INTO wacta.lead_identity (kind, value, lead_id) VALUES ('user_id', $2, $1) ON CONFLICT DO NOTHING;
+  SELECT i.lead_id INTO other FROM wacta.lead_identity i WHERE (i.kind, i.value) = ('user_id', $2);
+  IF other = $1 THEN
+    RETURN;
+  END IF;
+  UPDATE wacta.lead_identity i SET lead_id = $1 WHERE (i.kind, i.value) = ('user_id', $2);
+  PERFORM wacta.add_note($1, format('Is the same person as lead %s', other));
+  IF (SELECT l.consent FROM wacta.lead l WHERE l.lead_id = other) = 'withdrawn' THEN
+    PERFORM wacta.withdraw($1, 'withdrawn under another identity', jsonb_build_object('lead', other));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.link_user_id(bigint, text) IS 'Gives a business-scoped user id to a lead; an opt-out under that id goes with it.';
 
 -- The person behind a message or a preference: by user id, by wa_id, by phone; made when unknown.
 CREATE FUNCTION wacta.inbound_lead(wa_id text, user_id text, name text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  phone text := wacta.check_e164('+' || ltrim(wa_id, '+'));
-  id    bigint;
+  digits text := ltrim(wa_id, '+');
+  phone  text := wacta.check_e164('+' || digits);
+  person text := left(user_id, 200);
+  id     bigint := (SELECT i.lead_id FROM wacta.lead_identity i WHERE (i.kind, i.value) = ('wa_id', digits));
 BEGIN
-  IF phone IS NOT NULL THEN
+  IF id IS NULL AND phone IS NOT NULL THEN
     id := wacta.find_or_create_lead('phone', phone, NULL, NULL, 'whatsapp');
-  ELSIF user_id IS NOT NULL THEN
-    id := wacta.find_or_create_lead('user_id', left(user_id, 200), NULL, NULL, 'whatsapp');
+  ELSIF id IS NULL AND person IS NOT NULL THEN
+    id := wacta.find_or_create_lead('user_id', person, NULL, NULL, 'whatsapp');
   END IF;
-  IF id IS NOT NULL AND user_id IS NOT NULL THEN
-    INSERT INTO wacta.lead_identity (kind, value, lead_id) VALUES ('user_id', left($2, 200), id) ON CONFLICT DO NOTHING;
+  IF id IS NOT NULL AND person IS NOT NULL THEN
+    PERFORM wacta.link_user_id(id, person);
   END IF;
   UPDATE wacta.lead l SET name = wacta.clean_name($3) WHERE l.lead_id = id AND l.name IS NULL AND wacta.clean_name($3) IS NOT NULL;
   RETURN id;
@@ -356,9 +408,14 @@ BEGIN
   -- a message or a quick reply opens the customer service window; a tap on a link does not
   UPDATE wacta.lead l SET window_until = greatest(l.window_until, at + interval '24 hours') WHERE l.lead_id = lead;
   SELECT q.message_id INTO replied FROM wacta.message q WHERE q.lead_id = lead AND q.wamid = m #>> '{context,id}';
+  PERFORM FROM wacta.lead l WHERE l.lead_id = lead FOR NO KEY UPDATE;
   CASE wacta.word_meaning(said, button IS NOT NULL)
     WHEN 'stop' THEN PERFORM wacta.decide(lead, replied, 'not_interested', 'word', true, jsonb_build_object('said', said, 'wamid', m ->> 'id'));
-    WHEN 'start' THEN PERFORM wacta.opt_in(lead, jsonb_build_object('said', said, 'wamid', m ->> 'id')::text);
+    WHEN 'start' THEN
+      -- webhooks are repeated for days: a START that is older than the person's STOP brings nothing back
+      IF NOT EXISTS (SELECT FROM wacta.consent_event e WHERE e.lead_id = lead AND e.event = 'withdrawn' AND e.happened_at > at) THEN
+        PERFORM wacta.opt_in(lead, jsonb_build_object('said', said, 'wamid', m ->> 'id')::text);
+      END IF;
     WHEN 'interested' THEN PERFORM wacta.decide(lead, replied, 'interested', 'button', false, jsonb_build_object('said', said, 'wamid', m ->> 'id'));
     WHEN 'not_interested' THEN PERFORM wacta.decide(lead, replied, 'not_interested', 'button', true, jsonb_build_object('said', said, 'wamid', m ->> 'id'));
     ELSE NULL;
@@ -375,6 +432,7 @@ AS $$
 DECLARE
   lead bigint := wacta.inbound_lead(p ->> 'wa_id', p ->> 'user_id', NULL);
 BEGIN
+  PERFORM FROM wacta.lead l WHERE l.lead_id = lead FOR NO KEY UPDATE;
   IF lead IS NULL THEN
     RETURN 'waiting';
   ELSIF p ->> 'value' = 'stop' THEN
