@@ -122,9 +122,9 @@ ok(until_true(sub { $gateway->request(GET => '/health/')->{status} == 200 }, 15)
 ok(until_true(sub { $node->safe_psql('stub', q(SELECT count(*) FROM pg_stat_activity WHERE usename = 'stub_gateway')) == 2 }, 15), 'with all its connections');
 
 # The end: what has begun is finished, nothing new is taken.
-my $last = begin($gateway, "POST /t/sleep-1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
 my $kept = begin($gateway, get('/health/'));
 like($gateway->drain($kept, 0.5), qr{^HTTP/1.1 200}, 'a connection that is kept');
+my $last = begin($gateway, "POST /t/sleep-1.5 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
 ok(until_true(sub { busy() == 1 }, 10), 'a request is under way');
 kill 'TERM', $gateway->pid;
 sleep 0.15;
