@@ -20,6 +20,11 @@
 #error "wacta needs PostgreSQL 15 or later"
 #endif
 
+/* postgres.h brings VARDATA() and its like only up to 15. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* A shared object tells its name and version from 18 on. */
 #if PG_VERSION_NUM >= 180000
 #define WACTA_MODULE_MAGIC(module)	PG_MODULE_MAGIC_EXT(.name = module)

@@ -21,6 +21,7 @@
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "common/hmac.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"

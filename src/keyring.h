@@ -42,4 +42,7 @@ extern const SigningKey *keyring_current(KeyPurpose purpose);
 extern void wacta_hmac_sha256(const SigningKey *key, const uint8 *data, size_t len,
 							  uint8 mac[WACTA_MAC_LEN]);
 
+/* base64url (RFC 4648 section 5) without padding, palloc'd. */
+extern char *wacta_base64url(const uint8 *bytes, int len);
+
 #endif							/* WACTA_KEYRING_H */

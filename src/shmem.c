@@ -87,8 +87,11 @@ startup_shmem(void)
 		wacta_shared->n_suspensions = MaxBackends;
 		wacta_shared->suspensions = (Suspension *) ((char *) wacta_shared + slots_size());
 		for (i = 0; i < wacta_shared->n_slots; i++)
+		{
+			pg_atomic_init_u32(&wacta_shared->slot[i].wakes, 0);
 			for (j = 0; j < COURIER_COUNTERS; j++)
 				pg_atomic_init_u64(&wacta_shared->slot[i].counter[j], 0);
+		}
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -287,4 +290,11 @@ void
 courier_set_in_flight(int n)
 {
 	pg_atomic_write_u64(&my_slot->counter[COUNT_IN_FLIGHT], n);
+}
+
+/* How often this courier was woken; a new value means that there may be messages. */
+uint32
+courier_wakes(void)
+{
+	return pg_atomic_read_u32(&my_slot->wakes);
 }

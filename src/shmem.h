@@ -72,6 +72,7 @@ typedef struct CourierSlot
 
 	pid_t		pid;
 	Latch	   *latch;
+	pg_atomic_uint32 wakes;		/* commits that set the latch, for that is reset by waits for locks */
 
 	char		last_error[COURIER_ERROR_LEN];
 	TimestampTz last_error_at;
@@ -126,5 +127,6 @@ extern PGDLLEXPORT bool courier_leave(CourierState state, const char *reason);
 extern PGDLLEXPORT void courier_note_error(const char *error);
 extern PGDLLEXPORT void courier_count(CourierCounter which, int64 n);
 extern PGDLLEXPORT void courier_set_in_flight(int n);
+extern PGDLLEXPORT uint32 courier_wakes(void);
 
 #endif							/* WACTA_SHMEM_H */

@@ -33,6 +33,7 @@
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "token.h"
 #include "wacta.h"
 
 #define TOKEN_VERSION	1
@@ -227,21 +228,6 @@ base64url_decode(const char *text, uint8 out[TOKEN_LEN])
 	return pg_b64_decode(std, TOKEN_TEXT_LEN, (char *) out, TOKEN_LEN);
 }
 
-static text *
-base64url_encode(const uint8 *bytes, int len)
-{
-	int			max = pg_b64_enc_len(len);
-	char	   *buf = palloc(max + 1);
-	int			n = pg_b64_encode((const char *) bytes, len, buf, max);
-	int			i;
-
-	while (n > 0 && buf[n - 1] == '=')
-		n--;
-	for (i = 0; i < n; i++)
-		buf[i] = buf[i] == '+' ? '-' : buf[i] == '/' ? '_' : buf[i];
-	return cstring_to_text_with_len(buf, n);
-}
-
 static const SigningKey *
 find_link_key(int32 key_id)
 {
@@ -346,24 +332,28 @@ wacta_token_check(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(token_datum(fcinfo, &token));
 }
 
+char *
+wacta_seed_token(int64 lead_id, TimestampTz issued_at)
+{
+	int64		issued = unix_seconds(issued_at);
+	char		hash[SEED_HASH_LEN + 1];
+
+	check_lead_id(lead_id);
+	if (TIMESTAMP_NOT_FINITE(issued_at) || issued < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("issued_at must not be before 1970")));
+	seed_hash(keyring_current(KEY_LINK), lead_id, issued, hash);
+	return psprintf(INT64_FORMAT ":" INT64_FORMAT ":%s", lead_id, issued, hash);
+}
+
 PG_FUNCTION_INFO_V1(wacta_mint_seed);
 
 /* SQL: wacta.mint_token(lead_id bigint, issued_at timestamptz) RETURNS text: the seed form */
 Datum
 wacta_mint_seed(PG_FUNCTION_ARGS)
 {
-	int64		lead_id = PG_GETARG_INT64(0);
-	int64		issued = unix_seconds(PG_GETARG_TIMESTAMPTZ(1));
-	char		hash[SEED_HASH_LEN + 1];
-
-	check_lead_id(lead_id);
-	if (TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(1)) || issued < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("issued_at must not be before 1970")));
-	seed_hash(keyring_current(KEY_LINK), lead_id, issued, hash);
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf(INT64_FORMAT ":" INT64_FORMAT ":%s",
-											  lead_id, issued, hash)));
+	PG_RETURN_TEXT_P(cstring_to_text(wacta_seed_token(PG_GETARG_INT64(0), PG_GETARG_TIMESTAMPTZ(1))));
 }
 
 /* A time as it stands in a signed token: 32 bits, up to the year 2106. */
@@ -379,6 +369,37 @@ token_seconds(TimestampTz t, const char *name)
 	return (uint32) seconds;
 }
 
+static char *
+sign_token(const SigningKey *key, int64 lead_id, int64 message_id, const char *action,
+		   TimestampTz issued, const TimestampTz *expires)
+{
+	uint8		b[TOKEN_LEN];
+	uint8		mac[WACTA_MAC_LEN];
+
+	check_lead_id(lead_id);
+	if (key->key_id > KEY_ID_MAX)
+		elog(ERROR, "signing key %d is out of range", key->key_id);
+	b[0] = TOKEN_VERSION;
+	b[1] = key->key_id >> 8;
+	b[2] = key->key_id & 0xff;
+	b[3] = action_code(action);
+	b[4] = 0;
+	put_u64(b + 5, lead_id);
+	put_u64(b + 13, message_id);
+	put_u32(b + 21, token_seconds(issued, "issued_at"));
+	put_u32(b + 25, expires ? token_seconds(*expires, "expires_at") : 0);
+	wacta_hmac_sha256(key, b, SIGNED_LEN, mac);
+	memcpy(b + SIGNED_LEN, mac, TAG_LEN);
+	return wacta_base64url(b, TOKEN_LEN);
+}
+
+char *
+wacta_signed_token(int64 lead_id, int64 message_id, const char *action,
+				   TimestampTz issued, const TimestampTz *expires)
+{
+	return sign_token(keyring_current(KEY_LINK), lead_id, message_id, action, issued, expires);
+}
+
 PG_FUNCTION_INFO_V1(wacta_mint_signed);
 
 /*
@@ -390,93 +411,18 @@ Datum
 wacta_mint_signed(PG_FUNCTION_ARGS)
 {
 	const SigningKey *key;
-	uint8		b[TOKEN_LEN];
-	uint8		mac[WACTA_MAC_LEN];
+	TimestampTz expires = PG_ARGISNULL(4) ? 0 : PG_GETARG_TIMESTAMPTZ(4);
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		PG_RETURN_NULL();
-	check_lead_id(PG_GETARG_INT64(0));
 	key = PG_ARGISNULL(5) ? keyring_current(KEY_LINK) : find_link_key(PG_GETARG_INT32(5));
 	if (key == NULL || key->retired)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("signing key %d cannot sign", PG_GETARG_INT32(5))));
-	if (key->key_id > KEY_ID_MAX)
-		elog(ERROR, "signing key %d is out of range", key->key_id);
-	b[0] = TOKEN_VERSION;
-	b[1] = key->key_id >> 8;
-	b[2] = key->key_id & 0xff;
-	b[3] = action_code(text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	b[4] = 0;
-	put_u64(b + 5, PG_GETARG_INT64(0));
-	put_u64(b + 13, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1));
-	put_u32(b + 21, token_seconds(PG_GETARG_TIMESTAMPTZ(3), "issued_at"));
-	put_u32(b + 25, PG_ARGISNULL(4) ? 0 : token_seconds(PG_GETARG_TIMESTAMPTZ(4), "expires_at"));
-	wacta_hmac_sha256(key, b, SIGNED_LEN, mac);
-	memcpy(b + SIGNED_LEN, mac, TAG_LEN);
-	PG_RETURN_TEXT_P(base64url_encode(b, TOKEN_LEN));
-}
-
-PG_FUNCTION_INFO_V1(wacta_session_jwt);
-
-/*
- * SQL: wacta.session_jwt(claims text) RETURNS text: a JWT (RFC 7519) signed with
- * HS256 under the session key.  The claims are JSON made by wacta itself.
- */
-Datum
-wacta_session_jwt(PG_FUNCTION_ARGS)
-{
-	static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
-	text	   *claims = PG_GETARG_TEXT_PP(0);
-	uint8		mac[WACTA_MAC_LEN];
-	char	   *signing_input;
-
-	signing_input = psprintf("%s.%s",
-							 text_to_cstring(base64url_encode((const uint8 *) header,
-															  sizeof(header) - 1)),
-							 text_to_cstring(base64url_encode((const uint8 *) VARDATA_ANY(claims),
-															  VARSIZE_ANY_EXHDR(claims))));
-	wacta_hmac_sha256(keyring_current(KEY_SESSION), (const uint8 *) signing_input,
-					  strlen(signing_input), mac);
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s.%s", signing_input,
-											  text_to_cstring(base64url_encode(mac, WACTA_MAC_LEN)))));
-}
-
-PG_FUNCTION_INFO_V1(wacta_equal_constant_time);
-
-/*
- * SQL: wacta.equal_constant_time(a bytea, b bytea) RETURNS boolean.  The time
- * depends on the lengths alone; NULL is equal to nothing, itself included.
- */
-Datum
-wacta_equal_constant_time(PG_FUNCTION_ARGS)
-{
-	bytea	   *a;
-	bytea	   *b;
-
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_BOOL(false);
-	a = PG_GETARG_BYTEA_PP(0);
-	b = PG_GETARG_BYTEA_PP(1);
-	PG_RETURN_BOOL(VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-				   timingsafe_bcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0);
-}
-
-PG_FUNCTION_INFO_V1(wacta_hmac_sql);
-
-/* SQL: wacta.hmac_sha256(data bytea, key bytea) RETURNS bytea */
-Datum
-wacta_hmac_sql(PG_FUNCTION_ARGS)
-{
-	bytea	   *data = PG_GETARG_BYTEA_PP(0);
-	bytea	   *secret = PG_GETARG_BYTEA_PP(1);
-	bytea	   *result = palloc(VARHDRSZ + WACTA_MAC_LEN);
-	SigningKey	key = {0};
-
-	key.secret = (uint8 *) VARDATA_ANY(secret);
-	key.secret_len = VARSIZE_ANY_EXHDR(secret);
-	SET_VARSIZE(result, VARHDRSZ + WACTA_MAC_LEN);
-	wacta_hmac_sha256(&key, (const uint8 *) VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data),
-					  (uint8 *) VARDATA(result));
-	PG_RETURN_BYTEA_P(result);
+	PG_RETURN_TEXT_P(cstring_to_text(sign_token(key, PG_GETARG_INT64(0),
+												PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1),
+												text_to_cstring(PG_GETARG_TEXT_PP(2)),
+												PG_GETARG_TIMESTAMPTZ(3),
+												PG_ARGISNULL(4) ? NULL : &expires)));
 }

@@ -26,6 +26,11 @@
 static bool wake_couriers_at_commit = false;
 static bool wake_launcher_at_commit = false;
 
+/*
+ * The latch ends the courier's sleep.  The count is what it goes by: a courier
+ * that is inside a transaction just now may have its latch reset there, by a wait
+ * for a lock or for a synchronous standby, and would forget that it was woken.
+ */
 static void
 set_courier_latches(void)
 {
@@ -37,7 +42,10 @@ set_courier_latches(void)
 		CourierSlot *slot = &wacta_shared->slot[i];
 
 		if (slot->latch != NULL && slot->database_oid == MyDatabaseId)
+		{
+			pg_atomic_fetch_add_u32(&slot->wakes, 1);
 			SetLatch(slot->latch);
+		}
 	}
 	LWLockRelease(wacta_shared->lock);
 }
@@ -106,6 +114,16 @@ wacta_wake_courier(PG_FUNCTION_ARGS)
 
 	wake_couriers_at_commit = wacta_shared != NULL;
 	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(wacta_wake);
+
+/* SQL: wacta.wake() RETURNS void: for functions that make messages due by an UPDATE. */
+Datum
+wacta_wake(PG_FUNCTION_ARGS)
+{
+	wake_couriers_at_commit = wacta_shared != NULL;
+	PG_RETURN_VOID();
 }
 
 /* Databases have come or gone, or something was installed in this one. */

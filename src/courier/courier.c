@@ -42,7 +42,11 @@ WACTA_MODULE_MAGIC("wacta_courier");
 
 extern PGDLLEXPORT void wacta_courier_main(Datum main_arg);
 
-#define LOCK_TIMEOUT		"2s"
+/*
+ * Short, because nobody is served while the courier waits for a lock, and nothing
+ * is lost when it does not get it: it comes again.
+ */
+#define LOCK_TIMEOUT		"200ms"
 
 static MemoryContext TickContext;	/* reset in each round */
 static uint32 idle_event;
@@ -51,22 +55,42 @@ static WaitEventSet *wait_set;
 
 /* ---- One round ---- */
 
+/*
+ * No more is sent while answers cannot be settled for an error: the next ones
+ * might be lost as well.
+ */
+static bool
+may_claim(const Backlog *b)
+{
+	return wacta_enabled && transport_room() > 0 && !b->failing;
+}
+
 /* Does what there is to do in the database now. */
 static void
 work(Courier *c)
 {
 	int64		now = monotonic_ms();
-	bool		room = transport_under_way() < transport_capacity();
-	bool		look = wacta_enabled && room && (c->work_likely || now >= c->claim_due);
-	int			n_finished;
+	uint32		wakes = courier_wakes();
+	Backlog		b;
+	bool		look;
 
-	(void) transport_finished(&n_finished);
-	if (now < c->not_before || (n_finished == 0 && !look))
+	/* Before the claim: what is committed after it counts once more. */
+	if (wakes != c->wakes)
+		c->work_likely = true;
+	c->wakes = wakes;
+
+	if (now < c->not_before)
 		return;
-	if (c->one_by_one && n_finished > 0)
-		settle_one_by_one(c);
-	else
+	if (backlog().alone_due <= now)
+		settle_alone(c);
+	if (now < c->not_before)
+		return;
+	b = backlog();
+	look = may_claim(&b) && (c->work_likely || now >= c->claim_due);
+	if (b.together > 0 || look)
 		exchange(c, look);
+	if (wacta_enabled && c->started && now >= Max(c->reap_due, c->not_before))
+		reap(c);
 }
 
 /* How long nothing need be done, in ms. */
@@ -75,15 +99,16 @@ time_to_wait(Courier *c)
 {
 	int64		now = monotonic_ms();
 	long		transport = transport_wait_ms();
-	int64		due = now + wacta_poll_interval;
-	bool		room = transport_under_way() < transport_capacity();
-	int			n_finished;
+	Backlog		b = backlog();
+	int64		due = Min(now + wacta_poll_interval, b.alone_due);
+	bool		woken = c->work_likely || courier_wakes() != c->wakes;
 	long		wait;
 
-	(void) transport_finished(&n_finished);
-	if (wacta_enabled && room)
-		due = c->work_likely ? now : Min(due, c->claim_due);
-	if (n_finished > 0)
+	if (may_claim(&b))
+		due = woken ? now : Min(due, c->claim_due);
+	if (wacta_enabled && c->started)
+		due = Min(due, c->reap_due);
+	if (b.together > 0)
 		due = now;
 	due = Max(due, c->not_before);
 	wait = due > now ? (long) (due - now) : 0;
@@ -109,8 +134,8 @@ show_activity(void)
 
 /*
  * Sleeps until the latch, a socket of libcurl or the time says there is work.
- * The latch being set is all we learn of new messages, so it is reset only when
- * it was seen set; the next round looks for them.
+ * The latch is reset here and by PostgreSQL's own waits; whether there are new
+ * messages is told by courier_wakes(), which the next round looks at.
  */
 static void
 wait_for_work(Courier *c)
@@ -121,10 +146,7 @@ wait_for_work(Courier *c)
 	Assert(!IsTransactionState());
 	if (WaitEventSetWait(wait_set, time_to_wait(c), &event, 1, what) == 1 &&
 		(event.events & WL_LATCH_SET))
-	{
 		ResetLatch(MyLatch);
-		c->work_likely = true;
-	}
 }
 
 /* ---- The process ---- */

@@ -11,18 +11,30 @@
 typedef struct Courier
 {
 	int			number;
-	bool		started;		/* courier_start() has been called */
-	bool		work_likely;	/* woken, or the last claim was a full one */
+	bool		started;		/* nothing is left of a former courier */
+	uint32		wakes;			/* courier_wakes() when we last minded it */
+	bool		work_likely;	/* woken, or the last claim left some */
 	int			empty_claims;	/* in a row */
 	int64		claim_due;
 	int64		reap_due;
 	int64		not_before;		/* pause after a failed transaction */
 	int			failures;		/* in a row */
-	bool		one_by_one;		/* settling together has failed */
+	bool		answer_lost;	/* one was let go, and none was settled since */
+	bool		locked_out;		/* the last exchange met a lock, and said so */
 	uint32		config_version;
 } Courier;
 
+/* What waits to be settled. */
+typedef struct Backlog
+{
+	int			together;		/* in the next exchange */
+	int64		alone_due;		/* when settle_alone() is to be called */
+	bool		failing;		/* some cannot be settled, and not for a lock */
+} Backlog;
+
+extern Backlog backlog(void);
 extern void exchange(Courier *c, bool look);
-extern void settle_one_by_one(Courier *c);
+extern void settle_alone(Courier *c);
+extern void reap(Courier *c);
 
 #endif							/* COURIER_COURIER_H */

@@ -4,7 +4,8 @@
  *
  * Called by the courier's loop.  An error of the database does no harm here: the
  * transaction is rolled back, finished transfers are still there, and the loop
- * tries again after a pause.  Three failures in a row end the courier.
+ * tries again after a pause.  Three failures in a row end the courier, with what
+ * it has in flight; but not those that are only somebody else's lock.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -27,19 +28,25 @@
 #define FAILURES_MAX		3	/* transactions in a row, then the launcher's backoff */
 #define FAILURE_PAUSE_MS	1000
 #define SETTLE_TRIES		3	/* of one message by itself */
+#define LOCK_PAUSE_MS		250 /* of one message that is locked; doubled up to 16 times */
+#define REAP_FULL			1000	/* reaped at once: there may be more */
 
 /* What one transaction shall do, and what it has brought. */
 typedef struct Exchange
 {
 	Transfer  **settle;
 	int			n_settle;
-	bool		look;			/* start, reap, claim */
+	bool		look;			/* start, claim */
+	bool		reap;			/* nothing else */
 	int			want;			/* how many to claim */
 
 	OutboxPresence presence;
 	OutboxTally tally;
+	int64		found;			/* left by a former courier */
+	int64		reaped;
 	OutboxMessage *claimed;
 	int			n_claimed;
+	bool		progress;		/* the claim has settled some itself */
 	int			wait;			/* ms until more is due; -1: nothing queued */
 } Exchange;
 
@@ -60,23 +67,51 @@ exchange_statements(Courier *c, Exchange *x)
 	x->presence = outbox_presence();
 	if (x->presence != OUTBOX_PRESENT)
 		return;
+	if (x->reap)
+		x->reaped = outbox_reap();
 	if (x->n_settle > 0)
 		x->tally = outbox_settle(x->settle, x->n_settle);
 	if (!x->look)
 		return;
+
+	/* Once something has been claimed it could not be told from what was found. */
 	if (!c->started)
-		x->tally.in_doubt += (int32) outbox_start(c->number);
-	if (monotonic_ms() >= c->reap_due)
-		outbox_reap();
+		x->found = outbox_start(c->number);
+	x->tally.in_doubt += (int32) x->found;
+	if (x->found > 0)
+		return;
 	if (x->want > 0)
-		x->claimed = outbox_claim(c->number, x->want, &x->n_claimed);
-	if (x->n_claimed < x->want)
+		x->claimed = outbox_claim(c->number, x->want, &x->n_claimed, &x->progress);
+	if (x->n_claimed < x->want && !x->progress)
 		x->wait = outbox_wait();
 }
 
+/* Somebody else's transaction was in the way: that says nothing of the courier. */
+static bool
+met_a_lock(const ErrorData *edata)
+{
+	return edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
 /*
- * Notes a failed transaction.  The error itself is reported as a LOG line, with
- * no context that could quote parameters.  A courier that may do nothing at all
+ * Says that a transaction has failed: a LOG line with no context that could quote
+ * parameters.  A lock may be there for long, and is not told again and again.
+ */
+static void
+report_failure(Courier *c, const ErrorData *edata)
+{
+	bool		lock = met_a_lock(edata);
+
+	courier_note_error(edata->message);
+	ereport(lock && c->locked_out ? DEBUG1 : LOG,
+			(errcode(edata->sqlerrcode),
+			 errmsg("could not exchange messages with the outbox: %s", edata->message)));
+	c->locked_out = lock;
+}
+
+/*
+ * Notes a failure that counts, and pauses.  A courier that may do nothing at all
  * was started between CREATE EXTENSION and wacta.grant_courier(), which wakes
  * the launcher.
  */
@@ -86,12 +121,9 @@ note_failure(Courier *c, const ErrorData *edata)
 	if (!c->started && edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		leave(COURIER_ABSENT, edata->message);
 
+	report_failure(c, edata);
 	c->failures++;
 	c->not_before = monotonic_ms() + FAILURE_PAUSE_MS * c->failures;
-	courier_note_error(edata->message);
-	ereport(LOG,
-			(errcode(edata->sqlerrcode),
-			 errmsg("could not exchange messages with the outbox: %s", edata->message)));
 	if (c->failures >= FAILURES_MAX)
 		ereport(ERROR,
 				(errcode(edata->sqlerrcode),
@@ -138,12 +170,18 @@ note_exchange(Courier *c, const Exchange *x)
 	courier_count(COUNT_IN_DOUBT, x->tally.in_doubt);
 	courier_count(COUNT_RETRIED, x->tally.retried);
 	courier_count(COUNT_CLAIMED, x->n_claimed);
+	c->locked_out = false;
+
+	/* To claim well is no excuse for losing the answers. */
+	if (x->n_settle > 0)
+		c->answer_lost = false;
+	if (!c->answer_lost)
+		c->failures = 0;
 	if (!x->look)
 		return;
-	c->started = true;
-	if (now >= c->reap_due)
-		c->reap_due = now + REAP_EVERY_MS;
-	c->work_likely = x->n_claimed > 0 && x->n_claimed == x->want;
+	c->started = x->found == 0;
+	c->work_likely = x->found > 0 || x->progress ||
+		(x->n_claimed > 0 && x->n_claimed == x->want);
 	if (x->wait >= 0)
 		sleep = Min(sleep, x->wait);
 
@@ -175,25 +213,91 @@ mind_presence(Courier *c, OutboxPresence presence)
 	}
 }
 
-/*
- * Settles each finished transfer by itself, so that one which cannot be settled,
- * say for a lock, does not hold up the others.  When its tries are used up it is
- * let go: the outbox still has it as being sent, and its lease will run out.
- */
-void
-settle_one_by_one(Courier *c)
+/* ---- Settling by itself what could not be settled with the others ---- */
+
+Backlog
+backlog(void)
 {
+	Backlog		b = {.alone_due = PG_INT64_MAX};
 	int			n;
 	Transfer  **finished = transport_finished(&n);
-	ErrorData  *error = NULL;
-	bool		any = false;
 
 	while (--n >= 0)
 	{
 		Transfer   *t = finished[n];
-		Exchange	x = {.settle = &t, .n_settle = 1};
 
-		CHECK_FOR_INTERRUPTS();
+		if (!t->alone)
+			b.together++;
+		else
+			b.alone_due = Min(b.alone_due, t->settle_due);
+		b.failing |= t->settle_failures > 0;
+	}
+	return b;
+}
+
+/* The one that is due for longest, so that each has its turn; NULL: none is due. */
+static Transfer *
+next_alone(void)
+{
+	Transfer   *next = NULL;
+	int			n;
+	Transfer  **finished = transport_finished(&n);
+
+	while (--n >= 0)
+	{
+		Transfer   *t = finished[n];
+
+		if (t->alone && (next == NULL || t->settle_due < next->settle_due))
+			next = t;
+	}
+	return next != NULL && next->settle_due <= monotonic_ms() ? next : NULL;
+}
+
+/*
+ * Has a transfer that could not be settled tried again later: as often as it
+ * takes when a lock was in the way.  After SETTLE_TRIES other errors it is let go,
+ * and the result is false: the outbox still has it as being sent, and its lease
+ * will run out.
+ */
+static bool
+put_off(Courier *c, Transfer *t, const ErrorData *edata)
+{
+	int64		now = monotonic_ms();
+
+	courier_note_error(edata->message);
+	if (met_a_lock(edata))
+		t->settle_due = now + (LOCK_PAUSE_MS << Min(t->settle_locks++, 4));
+	else if (++t->settle_failures < SETTLE_TRIES)
+		t->settle_due = now + FAILURE_PAUSE_MS;
+	else
+	{
+		ereport(LOG,
+				(errcode(edata->sqlerrcode),
+				 errmsg("could not settle message " INT64_FORMAT " of lead " INT64_FORMAT ": %s",
+						t->message_id, t->lead_id, edata->message)));
+		transport_release(t);
+		c->answer_lost = true;
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Settles one by one, so that a transfer which cannot be settled does not hold up
+ * the others.  Having waited for a lock it returns, for there is libcurl to mind;
+ * the next round goes on.
+ */
+void
+settle_alone(Courier *c)
+{
+	ErrorData  *lost = NULL;
+	Transfer   *t;
+
+	while ((t = next_alone()) != NULL)
+	{
+		Exchange	x = {.settle = &t, .n_settle = 1};
+		ErrorData  *error = NULL;
+
 		if (try_exchange(c, &x, "wacta: settling", &error))
 		{
 			mind_presence(c, x.presence);
@@ -201,28 +305,39 @@ settle_one_by_one(Courier *c)
 				return;
 			note_exchange(c, &x);
 			transport_release(t);
-			any = true;
+			continue;
 		}
-		else if (++t->settle_failures >= SETTLE_TRIES)
-		{
-			ereport(LOG,
-					(errcode(error->sqlerrcode),
-					 errmsg("could not settle message " INT64_FORMAT " of lead " INT64_FORMAT ": %s",
-							t->message_id, t->lead_id, error->message)));
-			transport_release(t);
-		}
+		if (!put_off(c, t, error))
+			lost = error;
+		if (met_a_lock(error))
+			break;
 	}
-	(void) transport_finished(&n);
-	c->one_by_one = n > 0;
-	if (any || error == NULL)
-		c->failures = 0;
-	else
-		note_failure(c, error);
+	if (lost != NULL)
+		note_failure(c, lost);
+}
+
+/* ---- Together ---- */
+
+/* What shall be settled together, in the memory of this round. */
+static Transfer **
+together(int *n)
+{
+	int			n_finished;
+	Transfer  **finished = transport_finished(&n_finished);
+	Transfer  **chosen = palloc(Max(n_finished, 1) * sizeof(Transfer *));
+	int			i;
+
+	*n = 0;
+	for (i = 0; i < n_finished; i++)
+		if (!finished[i]->alone)
+			chosen[(*n)++] = finished[i];
+	return chosen;
 }
 
 /*
  * Settles what has finished and claims as much as may be under way then, all in
- * one transaction: commits are what costs.
+ * one transaction: commits are what costs.  If that fails, it settles nothing
+ * together of what it tried to: the reason may be any of them.
  */
 void
 exchange(Courier *c, bool look)
@@ -231,21 +346,49 @@ exchange(Courier *c, bool look)
 	ErrorData  *error = NULL;
 	int			i;
 
-	x.settle = transport_finished(&x.n_settle);
+	x.settle = together(&x.n_settle);
 	if (look)
-		x.want = Min(Max(transport_capacity() - transport_under_way(), 0), CLAIM_MAX);
+		x.want = Min(transport_room(), CLAIM_MAX);
 	if (!try_exchange(c, &x, look ? "wacta: claiming" : "wacta: settling", &error))
 	{
-		c->one_by_one = x.n_settle > 0;
-		note_failure(c, error);
+		for (i = 0; i < x.n_settle; i++)
+			x.settle[i]->alone = true;
+		if (!met_a_lock(error))
+			note_failure(c, error);
+		else
+		{
+			report_failure(c, error);
+			if (x.n_settle == 0)
+				c->not_before = monotonic_ms() + FAILURE_PAUSE_MS;
+		}
 		return;
 	}
 	mind_presence(c, x.presence);
 	if (x.presence != OUTBOX_PRESENT)
 		return;
-	c->failures = 0;
 	note_exchange(c, &x);
-	transport_release_finished();
+	for (i = x.n_settle - 1; i >= 0; i--)
+		transport_release(x.settle[i]);
 	for (i = 0; i < x.n_claimed; i++)
 		dispatch(&x.claimed[i]);
+}
+
+/* ---- What has run out of time ---- */
+
+/* In a transaction of its own, so that its failure costs nothing else. */
+void
+reap(Courier *c)
+{
+	Exchange	x = {.reap = true};
+	ErrorData  *error = NULL;
+
+	c->reap_due = monotonic_ms() + REAP_EVERY_MS;
+	if (!try_exchange(c, &x, "wacta: reaping", &error))
+	{
+		report_failure(c, error);
+		return;
+	}
+	mind_presence(c, x.presence);
+	if (x.reaped >= REAP_FULL)
+		c->reap_due = 0;
 }

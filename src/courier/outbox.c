@@ -20,6 +20,7 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -199,7 +200,10 @@ outbox_presence(void)
 	return OUTBOX_PRESENT;
 }
 
-/* Puts what a former courier of this number left behind in doubt; how many. */
+/*
+ * Puts what a former courier of this number left behind in doubt; how many.  It
+ * may take several calls: 0 says that nothing is left.
+ */
 int64
 outbox_start(int courier)
 {
@@ -210,25 +214,39 @@ outbox_start(int courier)
 	return DatumGetInt64(value(0, 1));
 }
 
+/*
+ * Claims up to max messages; *n is how many there are to be sent.  A row without a
+ * message says that others were settled in their stead: *progress, so that the
+ * next claim may find more, though this one was not a full one.
+ */
 OutboxMessage *
-outbox_claim(int courier, int max, int *n)
+outbox_claim(int courier, int max, int *n, bool *progress)
 {
 	Datum		args[2] = {Int32GetDatum(courier), Int32GetDatum(max)};
 	uint64		rows = run(&claim_statement, args, 6);
-	OutboxMessage *messages;
+	OutboxMessage *messages = SPI_palloc(Max(rows, 1) * sizeof(OutboxMessage));
 	uint64		i;
 
-	messages = SPI_palloc(Max(rows, 1) * sizeof(OutboxMessage));
+	*n = 0;
 	for (i = 0; i < rows; i++)
 	{
-		messages[i].lead_id = DatumGetInt64(value(i, 1));
-		messages[i].message_id = DatumGetInt64(value(i, 2));
-		messages[i].attempt = DatumGetInt32(value(i, 3));
-		messages[i].channel_id = DatumGetInt32(value(i, 4));
-		messages[i].channel_revision = DatumGetInt64(value(i, 5));
-		messages[i].body = utf8_copy(DatumGetTextPP(value(i, 6)));
+		OutboxMessage *m = &messages[*n];
+		bool		isnull;
+
+		(void) field(i, 2, &isnull);
+		if (isnull)
+		{
+			*progress = true;
+			continue;
+		}
+		m->lead_id = DatumGetInt64(value(i, 1));
+		m->message_id = DatumGetInt64(value(i, 2));
+		m->attempt = DatumGetInt32(value(i, 3));
+		m->channel_id = DatumGetInt32(value(i, 4));
+		m->channel_revision = DatumGetInt64(value(i, 5));
+		m->body = utf8_copy(DatumGetTextPP(value(i, 6)));
+		(*n)++;
 	}
-	*n = (int) rows;
 	return messages;
 }
 
@@ -380,9 +398,11 @@ outbox_wait(void)
 	return isnull ? -1 : Max(DatumGetInt32(wait), 0);
 }
 
-/* Leases and times to live that have run out. */
-void
+/* Ends what has run out of its lease or its time to live; how many. */
+int64
 outbox_reap(void)
 {
-	(void) run(&reap_statement, NULL, 1);
+	if (run(&reap_statement, NULL, 1) != 1)
+		return 0;
+	return DatumGetInt64(value(0, 1));
 }

@@ -52,7 +52,12 @@ typedef struct Transfer
 	int64_t		lead_id;
 	int64_t		message_id;
 	int32_t		attempt;
+
+	/* What the settling of it has met with: only carried, too */
+	bool		alone;			/* to be settled in a transaction of its own */
 	int			settle_failures;
+	int			settle_locks;	/* times a lock was in the way */
+	int64_t		settle_due;		/* monotonic ms; not before then */
 
 	/* The request */
 	Channel    *channel;

@@ -223,11 +223,15 @@ transport_resolves_in_background(void)
 
 /* ---- The life of a transfer ---- */
 
-/* How many may be under way at once. */
+/* How many more may be sent now.  What waits to be settled has a slot, too. */
 int
-transport_capacity(void)
+transport_room(void)
 {
-	return capacity;
+	int			room = capacity - n_under_way;
+
+	if (room > n_free)
+		room = n_free;
+	return room > 0 ? room : 0;
 }
 
 int
@@ -236,7 +240,7 @@ transport_under_way(void)
 	return n_under_way;
 }
 
-/* NULL when there is no slot, which a caller that minds the capacity never sees. */
+/* NULL when there is no slot, which a caller that minds the room never sees. */
 Transfer *
 transport_take(void)
 {
@@ -304,13 +308,6 @@ transport_release(Transfer *t)
 		finished[i] = finished[--n_finished];
 	transfer_reset(t);
 	free_list[n_free++] = t;
-}
-
-void
-transport_release_finished(void)
-{
-	while (n_finished > 0)
-		transport_release(finished[n_finished - 1]);
 }
 
 /* ---- The motor ---- */

@@ -15,13 +15,12 @@ extern int	transport_fd(void);
 extern bool transport_resolves_in_background(void);
 
 /* The life of a transfer: take, then send or refuse, later finished, release. */
-extern int	transport_capacity(void);
+extern int	transport_room(void);
 extern int	transport_under_way(void);
 extern Transfer *transport_take(void);
 extern void transport_send(Transfer *t);
 extern void transport_refuse(Transfer *t, const char *why);
 extern Transfer **transport_finished(int *n);
-extern void transport_release_finished(void);
 extern void transport_release(Transfer *t);
 
 extern void transport_pump(void);

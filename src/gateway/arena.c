@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 #define BLOCK_SIZE	4096
 #define ALIGNMENT	16
 
@@ -32,10 +34,8 @@ struct Arena
 };
 
 static void *
-must_malloc(size_t size)
+must_have(void *memory)
 {
-	void	   *memory = malloc(size);
-
 	if (memory == NULL)
 	{
 		fputs("wacta-gateway: out of memory\n", stderr);
@@ -47,13 +47,13 @@ must_malloc(size_t size)
 void *
 must_alloc(size_t size)
 {
-	return memset(must_malloc(size), 0, size);
+	return memset(must_have(malloc(size)), 0, size);
 }
 
 static Block *
 add_block(Arena *arena, size_t size)
 {
-	Block	   *block = must_malloc(sizeof(Block) + size);
+	Block	   *block = must_have(memory_alloc(sizeof(Block) + size));
 
 	block->size = size;
 	block->used = 0;
@@ -79,7 +79,7 @@ arena_free(Arena *arena)
 		Block	   *block = arena->blocks;
 
 		arena->blocks = block->next;
-		free(block);
+		memory_free(block);
 	}
 	free(arena);
 }

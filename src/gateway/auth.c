@@ -3,8 +3,9 @@
  *	  Who is asking: token or cookie to database role.
  *
  * A bearer token that does not hold is an error.  A cookie that does not hold
- * is no cookie: the visitor is a stranger and gets the sign-in page.  Whether a
- * role may be taken is for the database to say.  Called by server.c.
+ * is no cookie: the visitor is a stranger and gets the sign-in page.  A webhook's
+ * caller is always a stranger, whose secret the function looks at.  Whether a
+ * role may be taken is for the database to say.  Called by exchange.c.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -97,7 +98,11 @@ without_standard_port(char *host, bool https)
 	return host;
 }
 
-/* Browsers say where a form came from; "null" comes from nowhere of ours. */
+/*
+ * Browsers say where a form came from.  Origin "null" comes from nowhere of
+ * ours, unless the browser says so: it hides the origin if a page wants no
+ * referrer.
+ */
 static bool
 is_cross_site(Arena *arena, const struct evkeyvalq *headers)
 {
@@ -109,7 +114,8 @@ is_cross_site(Arena *arena, const struct evkeyvalq *headers)
 
 	if (site != NULL && text_equal_nocase(site, "cross-site"))
 		return true;
-	if (origin == NULL)
+	if (origin == NULL ||
+		(strcmp(origin, "null") == 0 && site != NULL && text_equal_nocase(site, "same-origin")))
 		return false;
 	scheme_end = strstr(origin, "://");
 	if (host == NULL || scheme_end == NULL)
@@ -121,12 +127,18 @@ is_cross_site(Arena *arena, const struct evkeyvalq *headers)
 
 AuthVerdict
 auth_identify(Arena *arena, const JwtKeys *keys, const char *anon_role,
-			  const struct evkeyvalq *headers, bool writes, Identity *identity)
+			  const struct evkeyvalq *headers, unsigned route_flags, bool writes,
+			  Identity *identity)
 {
 	const char *authorization = request_header(headers, "Authorization");
 	char	   *cookie;
 
 	become_anonymous(arena, anon_role, identity);
+	if ((route_flags & ROUTE_WEBHOOK) != 0)
+		return AUTH_GOOD;
+	/* Nobody else may sign a visitor in or out, so here no cookie is needed. */
+	if (writes && (route_flags & ROUTE_SESSION) != 0 && is_cross_site(arena, headers))
+		return AUTH_CROSS_SITE;
 	if (authorization != NULL && text_bearer_token(authorization) != NULL)
 		return use_token(arena, keys, text_bearer_token(authorization), anon_role, identity);
 	cookie = request_cookie(arena, headers, SESSION_COOKIE);

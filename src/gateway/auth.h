@@ -29,10 +29,11 @@ typedef enum AuthVerdict
 	AUTH_EXPIRED,
 	AUTH_EARLY,
 	AUTH_BAD_ROLE,
-	AUTH_CROSS_SITE				/* another site used the visitor's cookie */
+	AUTH_CROSS_SITE				/* another site made the visitor's browser do it */
 } AuthVerdict;
 
 extern AuthVerdict auth_identify(Arena *arena, const JwtKeys *keys, const char *anon_role,
-								 const struct evkeyvalq *headers, bool writes, Identity *identity);
+								 const struct evkeyvalq *headers, unsigned route_flags,
+								 bool writes, Identity *identity);
 
 #endif							/* GATEWAY_AUTH_H */

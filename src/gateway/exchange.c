@@ -22,10 +22,13 @@
 
 #include "arena.h"
 #include "auth.h"
+#include "memory.h"
 #include "reply.h"
 #include "request.h"
 #include "routes.h"
 #include "text.h"
+
+#define MAX_ARGUMENTS_BODY (64 * 1024)
 
 typedef struct Exchange
 {
@@ -37,6 +40,7 @@ typedef struct Exchange
 	RouteMatch	match;			/* match.route NULL: no such route */
 	const char *peer;
 	Identity	identity;
+	struct evbuffer *body;		/* INPUT_RAW */
 	Call		call;
 	Reply		reply;
 	bool		close;			/* no further request on this connection */
@@ -48,6 +52,8 @@ exchange_end(Exchange *exchange)
 	ExchangeContext *context = exchange->context;
 
 	call_clear(&exchange->call);
+	if (exchange->body != NULL)
+		evbuffer_free(exchange->body);
 	arena_free(exchange->arena);
 	free(exchange);
 	if (--context->active == 0)
@@ -187,6 +193,7 @@ on_call_done(Call *call)
 {
 	Exchange   *exchange = call->owner;
 
+	exchange->context->running[routes_function_index(call->function)]--;
 	reply_from_call(exchange->arena, &exchange->reply, call, exchange->identity.authenticated);
 	send_reply(exchange);
 }
@@ -231,10 +238,10 @@ refuse_early(Exchange *exchange)
 {
 	const Route *route = exchange->match.route;
 
-	if (!request_framing_is_sound(exchange->method, evhttp_request_get_input_headers(exchange->http)))
+	if (!request_head_is_sound(exchange->method, evhttp_request_get_input_headers(exchange->http)))
 	{
 		exchange->close = true;
-		send_error(exchange, 400, "PGRST100", "the request does not say clearly where it ends");
+		send_error(exchange, 400, "PGRST100", "the head of the request can be read in more ways than one");
 		return true;
 	}
 	if (route == NULL)
@@ -258,6 +265,40 @@ refuse_early(Exchange *exchange)
 	return false;
 }
 
+/*
+ * Refuses a body that is too large, or for which there is no room: this one is
+ * in memory already, but leaves it at once.  True if it did.
+ */
+static bool
+refuse_body(Exchange *exchange)
+{
+	size_t		len = evbuffer_get_length(evhttp_request_get_input_buffer(exchange->http));
+	bool		too_large = exchange->call.function->input == INPUT_ARGS && len > MAX_ARGUMENTS_BODY;
+
+	if (len == 0 || (!too_large && memory_held() <= (size_t) exchange->context->options->max_held))
+		return false;
+	exchange->close = true;
+	if (too_large)
+		send_error(exchange, 413, "54000", "the body is too large");
+	else
+		send_error(exchange, 503, "53200", "too many requests are being held");
+	return true;
+}
+
+/* Refuses a call when as many as there may be of its function have begun. */
+static bool
+refuse_crowd(Exchange *exchange)
+{
+	const ApiFunction *function = exchange->call.function;
+
+	if (function->max_running == UNLIMITED ||
+		exchange->context->running[routes_function_index(function)] < function->max_running)
+		return false;
+	reply_add_header(exchange->arena, &exchange->reply, "Retry-After", "2");
+	send_error(exchange, 429, "53400", "too many at once");
+	return true;
+}
+
 /* Finds out who is asking; true if that ended the exchange. */
 static bool
 refuse_stranger(Exchange *exchange)
@@ -266,7 +307,8 @@ refuse_stranger(Exchange *exchange)
 
 	switch (auth_identify(exchange->arena, context->keys, context->options->anon_role,
 						  evhttp_request_get_input_headers(exchange->http),
-						  exchange->method == METHOD_POST, &exchange->identity))
+						  exchange->match.route->flags, exchange->method == METHOD_POST,
+						  &exchange->identity))
 	{
 		case AUTH_GOOD:
 			return false;
@@ -289,9 +331,28 @@ refuse_stranger(Exchange *exchange)
 	return true;
 }
 
-/* Fills the arguments or the raw body; true if that ended the exchange. */
+/* The client may leave while the call still runs, so the body changes hands. */
+static void
+take_raw_body(Exchange *exchange)
+{
+	struct evbuffer *input = evhttp_request_get_input_buffer(exchange->http);
+	Call	   *call = &exchange->call;
+
+	if (exchange->method != METHOD_POST)
+	{
+		call->body = request_query_without(exchange->arena, exchange->match.query, "key");
+		call->body_len = strlen(call->body);
+		return;
+	}
+	exchange->body = evbuffer_new();
+	evbuffer_add_buffer(exchange->body, input);
+	call->body_len = evbuffer_get_length(exchange->body);
+	call->body = call->body_len > 0 ? (const char *) evbuffer_pullup(exchange->body, -1) : "";
+}
+
+/* Fills the arguments; true if that ended the exchange. */
 static bool
-refuse_input(Exchange *exchange)
+refuse_arguments(Exchange *exchange)
 {
 	struct evbuffer *input = evhttp_request_get_input_buffer(exchange->http);
 	size_t		len = evbuffer_get_length(input);
@@ -300,20 +361,12 @@ refuse_input(Exchange *exchange)
 	Call	   *call = &exchange->call;
 	ArgumentVerdict verdict;
 
-	if (call->function->input == INPUT_RAW)
-	{
-		/* A copy, since the client may leave while the call still runs. */
-		call->body = exchange->method == METHOD_POST ? arena_strndup(exchange->arena, body, len) :
-			request_query_without(exchange->arena, exchange->match.query, "key");
-		call->body_len = exchange->method == METHOD_POST ? len : strlen(call->body);
-		return false;
-	}
 	verdict = request_arguments(exchange->arena, call->function, &exchange->match,
 								content_type, body, len, call->args);
 	if (verdict == ARGUMENTS_BAD_TYPE)
 		send_error(exchange, 415, "PGRST107", "the body must be JSON or a form");
 	else if (verdict == ARGUMENTS_BAD_BODY)
-		send_error(exchange, 400, "PGRST102", "the body must be a JSON object");
+		send_error(exchange, 400, "PGRST102", "the body must be a JSON object, and not deeply nested");
 	return verdict != ARGUMENTS_GOOD;
 }
 
@@ -335,6 +388,7 @@ submit(Exchange *exchange)
 	call->cookies = request_cookies_json(exchange->arena, headers);
 	call->done = on_call_done;
 	call->owner = exchange;
+	exchange->context->running[routes_function_index(call->function)]++;
 	pool_submit(exchange->context->pool, call);
 }
 
@@ -357,6 +411,7 @@ exchange_begin(ExchangeContext *context, struct evhttp_request *http)
 								  address != NULL ? address : "",
 								  context->options->trust_proxy);
 	evhttp_connection_set_closecb(connection, on_client_gone, exchange);
+	exchange->close = request_is_chunked(evhttp_request_get_input_headers(http));
 	return exchange;
 }
 
@@ -369,7 +424,11 @@ exchange_start(struct evhttp_request *http, void *arg)
 	if (refuse_early(exchange))
 		return;
 	exchange->call.function = routes_function(exchange->match.route, exchange->method);
-	if (refuse_stranger(exchange) || refuse_input(exchange))
+	if (refuse_body(exchange) || refuse_stranger(exchange) || refuse_crowd(exchange))
+		return;
+	if (exchange->call.function->input == INPUT_RAW)
+		take_raw_body(exchange);
+	else if (refuse_arguments(exchange))
 		return;
 	submit(exchange);
 }

@@ -22,6 +22,7 @@ typedef struct ExchangeContext
 	Pool	   *pool;
 	bool		stopping;		/* each reply is its connection's last */
 	int			active;			/* exchanges that have begun and not ended */
+	int			running[MAX_FUNCTIONS];	/* calls of each function, the waiting too */
 	void		(*all_done) (void *owner);	/* active has become 0 */
 	void	   *owner;
 } ExchangeContext;

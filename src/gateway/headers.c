@@ -2,15 +2,16 @@
  * headers.c
  *	  The head of a request as the functions see it: JSON, by request.h.
  *
- * Functions store what they find in request.headers with a webhook, so what is
- * left out here is as important as what is in: bearer tokens and cookies are
- * used up by the gateway, and x-wacta-* names are its own to give.
+ * What is left out here is as important as what is in: our own bearer tokens
+ * and cookies are used up by the gateway, and x-wacta-* names are its own to
+ * give.
  *
  * Copyright (c) 2026, the wacta authors
  */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -48,28 +49,30 @@ lower_name(Arena *arena, const char *name)
 }
 
 static bool
-is_withheld(const char *name, const char *value)
+is_withheld(const char *name, const char *value, bool is_webhook)
 {
 	if (strcmp(name, "cookie") == 0)
 		return true;
 	if (strcmp(name, "authorization") == 0)
-		return text_bearer_token(value) != NULL;
+		return !is_webhook && text_bearer_token(value) != NULL;
 	return strncmp(name, "x-wacta-", 8) == 0 && strcmp(name, "x-wacta-key") != 0;
 }
 
 /* Lines of one name are one list, by HTTP's own rule. */
 static void
-add_header(Arena *arena, json_t *object, const struct evkeyval *header)
+add_header(Arena *arena, json_t *object, const struct evkeyval *header, bool is_webhook)
 {
 	char	   *name = lower_name(arena, header->key);
 	char	   *value = text_clean(arena, header->value, strlen(header->value));
 	const char *before = json_string_value(json_object_get(object, name));
+	char	   *list = NULL;
 
-	if (is_withheld(name, value))
+	if (is_withheld(name, value, is_webhook))
 		return;
-	if (before != NULL)
-		value = arena_printf(arena, "%s, %s", before, value);
-	set_text(object, name, value);
+	if (before != NULL && asprintf(&list, "%s, %s", before, value) < 0)
+		abort();
+	set_text(object, name, list != NULL ? list : value);
+	free(list);
 }
 
 /* The shared secret of a webhook: header, else ?key=, else last segment. */
@@ -90,14 +93,15 @@ char *
 request_headers_json(Arena *arena, const struct evkeyvalq *headers, const RouteMatch *match,
 					 const char *peer, bool query_is_body)
 {
+	bool		is_webhook = (match->route->flags & ROUTE_WEBHOOK) != 0;
 	json_t	   *object = json_object();
 	const struct evkeyval *header;
 	int			i;
 
 	TAILQ_FOREACH(header, headers, next)
-		add_header(arena, object, header);
+		add_header(arena, object, header, is_webhook);
 	set_text(object, "x-wacta-peer", peer);
-	if ((match->route->flags & ROUTE_KEY) != 0)
+	if (is_webhook)
 		add_key(arena, object, match);
 	for (i = 0; i < match->nparams; i++)
 	{

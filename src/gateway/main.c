@@ -27,6 +27,7 @@
 
 #include "arena.h"
 #include "jwt.h"
+#include "memory.h"
 #include "options.h"
 #include "pool.h"
 #include "server.h"
@@ -263,6 +264,7 @@ main(int argc, char **argv)
 	options_read(&gateway.options, argc, argv);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	raise_descriptor_limit();
+	event_set_mem_functions(memory_alloc, memory_realloc, memory_free);
 	event_set_log_callback(log_libevent);
 	keys = load_keys(gateway.options.jwt_secret_file, true);
 	gateway.base = event_base_new();

@@ -78,9 +78,13 @@ static const Option table[] = {
 	{"stop-timeout", KIND_TIME, AT(stop_timeout), "TIME", "30s",
 	"on SIGTERM, longest wait for requests already begun"},
 	{"max-body", KIND_SIZE, AT(max_body), "SIZE", "4MB",
-	"a larger body is refused with 413"},
+	"a webhook with a larger body gets a 413; forms and JSON may\n"
+	"have 64 kB"},
 	{"max-headers", KIND_SIZE, AT(max_headers), "SIZE", "16kB",
-	"a larger request head is refused"},
+	"a larger request head, or one of over 100 lines, is refused"},
+	{"max-held", KIND_SIZE, AT(max_held), "SIZE", "64MB",
+	"memory for all requests and replies; above it a request with\n"
+	"a body gets a 503, above three times as much every request"},
 	{"trust-proxy", KIND_SWITCH, AT(trust_proxy), NULL, "off",
 	"take the client's address from the last X-Forwarded-For;\n"
 	"only behind a proxy of your own that sets it"},

@@ -26,6 +26,7 @@ typedef struct Options
 	long		stop_timeout;
 	long		max_body;		/* sizes in bytes */
 	long		max_headers;
+	long		max_held;
 	bool		trust_proxy;
 	bool		access_log;
 } Options;

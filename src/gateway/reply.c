@@ -129,7 +129,7 @@ page_text(int status)
 		return "This link is not complete. Please open it again from your message.";
 	if (status == 401 || status == 403)
 		return "You are not signed in, or you may not see this page.";
-	if (status == 503 || status == 504)
+	if (status == 429 || status == 503 || status == 504)
 		return "We cannot answer right now. Please try again in a minute.";
 	return "Something went wrong. Please try again later.";
 }
@@ -147,15 +147,6 @@ reply_error_page(Arena *arena, Reply *reply)
 	reply_add_header(arena, reply, "Content-Security-Policy",
 					 "default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
 	reply_add_header(arena, reply, "Referrer-Policy", "no-referrer");
-}
-
-static bool
-is_header_name(const char *name)
-{
-	static const char *const token =
-	"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
-	return name[0] != '\0' && name[strspn(name, token)] == '\0';
 }
 
 /* These say where a message ends; they are not for a function to set. */
@@ -195,7 +186,7 @@ take_header(Arena *arena, Reply *reply, const char *name, const json_t *value)
 {
 	const char *text = json_string_value(value);
 
-	if (text == NULL || !is_header_name(name) || is_framing_header(name) ||
+	if (text == NULL || !text_is_token(name) || is_framing_header(name) ||
 		!is_header_value(text, json_string_length(value)))
 		return false;
 	text = arena_strdup(arena, text);

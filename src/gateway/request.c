@@ -18,6 +18,9 @@
 
 #include "text.h"
 
+#define MAX_HEADERS		100		/* lines */
+#define MAX_DEPTH		32		/* of JSON */
+
 const char *
 request_header(const struct evkeyvalq *headers, const char *name)
 {
@@ -36,13 +39,31 @@ count_headers(const struct evkeyvalq *headers, const char *name)
 }
 
 /*
+ * The HTTP library takes any name: to it, "Content-Length " is not one that it
+ * knows.  And many lines of one name make a list that is long to put together.
+ */
+static bool
+lines_are_sound(const struct evkeyvalq *headers)
+{
+	const struct evkeyval *header;
+	int			count = 0;
+
+	TAILQ_FOREACH(header, headers, next)
+	{
+		if (++count > MAX_HEADERS || !text_is_token(header->key))
+			return false;
+	}
+	return true;
+}
+
+/*
  * The HTTP library takes the first Content-Length, ignores a Transfer-Encoding
  * that is not "chunked", and reads no body for a GET.  A proxy that decides
  * otherwise would see another request begin where this one still goes on, so
  * every such request is refused.
  */
-bool
-request_framing_is_sound(HttpMethod method, const struct evkeyvalq *headers)
+static bool
+framing_is_sound(HttpMethod method, const struct evkeyvalq *headers)
 {
 	const char *length = request_header(headers, "Content-Length");
 	const char *coding = request_header(headers, "Transfer-Encoding");
@@ -60,6 +81,18 @@ request_framing_is_sound(HttpMethod method, const struct evkeyvalq *headers)
 	return coding == NULL && (length == NULL || length[strspn(length, "0")] == '\0');
 }
 
+bool
+request_head_is_sound(HttpMethod method, const struct evkeyvalq *headers)
+{
+	return lines_are_sound(headers) && framing_is_sound(method, headers);
+}
+
+bool
+request_is_chunked(const struct evkeyvalq *headers)
+{
+	return request_header(headers, "Transfer-Encoding") != NULL;
+}
+
 static int
 find_argument(const ApiFunction *function, const char *name)
 {
@@ -73,17 +106,16 @@ find_argument(const ApiFunction *function, const char *name)
 	return -1;
 }
 
-/* Cuts the next "name=value" off *rest; false at the end. */
+/* Cuts the next "name=value" that is not empty off *rest; false at the end. */
 static bool
 next_pair(const char **rest, const char **pair, size_t *len)
 {
+	*rest += strspn(*rest, "&");
 	if (**rest == '\0')
 		return false;
 	*pair = *rest;
 	*len = strcspn(*rest, "&");
 	*rest += *len;
-	if (**rest == '&')
-		(*rest)++;
 	return true;
 }
 
@@ -145,11 +177,33 @@ json_argument(Arena *arena, const json_t *value)
 	return text;
 }
 
+/* Does it nest no deeper than an argument may? */
+static bool
+json_is_shallow(const char *body, size_t len)
+{
+	bool		quoted = false;
+	int			depth = 0;
+	size_t		at;
+
+	for (at = 0; at < len && depth <= MAX_DEPTH; at++)
+	{
+		if (body[at] == '"')
+			quoted = !quoted;
+		else if (quoted)
+			at += body[at] == '\\';
+		else if (body[at] == '{' || body[at] == '[')
+			depth++;
+		else if (body[at] == '}' || body[at] == ']')
+			depth--;
+	}
+	return depth <= MAX_DEPTH;
+}
+
 static ArgumentVerdict
 arguments_from_json(Arena *arena, const ApiFunction *function,
 					const char *body, size_t len, const char **args)
 {
-	json_t	   *root = json_loadb(body, len, 0, NULL);
+	json_t	   *root = json_is_shallow(body, len) ? json_loadb(body, len, 0, NULL) : NULL;
 	ArgumentVerdict verdict = json_is_object(root) ? ARGUMENTS_GOOD : ARGUMENTS_BAD_BODY;
 	int			i;
 
@@ -188,15 +242,28 @@ arguments_from_body(Arena *arena, const ApiFunction *function, const char *conte
 	return ARGUMENTS_GOOD;
 }
 
+/* A link alone must not say the explicit yes: only the page's own form does. */
+static void
+forget_confirm(const ApiFunction *function, const char **args)
+{
+	int			i = find_argument(function, "confirm");
+
+	if (i >= 0)
+		args[i] = NULL;
+}
+
 ArgumentVerdict
 request_arguments(Arena *arena, const ApiFunction *function, const RouteMatch *match,
 				  const char *content_type, const char *body, size_t body_len,
 				  const char **args)
 {
+	bool		is_link = (match->route->flags & ROUTE_LINK) != 0;
 	ArgumentVerdict verdict;
 	int			i;
 
 	arguments_from_form(arena, function, match->query, args);
+	if (is_link)
+		forget_confirm(function, args);
 	verdict = arguments_from_body(arena, function, content_type, body, body_len, args);
 	for (i = 0; i < match->nparams; i++)
 	{
@@ -205,7 +272,7 @@ request_arguments(Arena *arena, const ApiFunction *function, const RouteMatch *m
 		if (at >= 0)
 			args[at] = match->params[i].value;
 	}
-	for (i = 0; i < function->nargs && (match->route->flags & ROUTE_LINK) != 0; i++)
+	for (i = 0; i < function->nargs && is_link; i++)
 	{
 		/* These strings are the arena's, and no one else points to them. */
 		if (args[i] != NULL)

@@ -18,19 +18,25 @@ typedef enum ArgumentVerdict
 {
 	ARGUMENTS_GOOD,
 	ARGUMENTS_BAD_TYPE,			/* neither JSON nor a form */
-	ARGUMENTS_BAD_BODY			/* not a JSON object */
+	ARGUMENTS_BAD_BODY			/* not a JSON object, or too deep a one */
 } ArgumentVerdict;
 
 /*
- * Does everybody agree where this request ends?  If not, the connection must
- * be closed after the refusal.
+ * Does everybody read this head alike, above all where the request ends?  If
+ * not, the connection must be closed after the refusal.
  */
-extern bool request_framing_is_sound(HttpMethod method, const struct evkeyvalq *headers);
+extern bool request_head_is_sound(HttpMethod method, const struct evkeyvalq *headers);
+
+/*
+ * A body in chunks: the HTTP library reads their sizes so generously that no
+ * further request may follow on the connection.
+ */
+extern bool request_is_chunked(const struct evkeyvalq *headers);
 
 /*
  * Fills args, in the order of the function's own, from query, body and path;
- * the later of these wins.  What has no value is NULL, unknown names are
- * ignored.
+ * the later of these wins; "confirm" of a link does not count in its query.
+ * What has no value is NULL, unknown names are ignored.
  */
 extern ArgumentVerdict request_arguments(Arena *arena, const ApiFunction *function,
 										 const RouteMatch *match, const char *content_type,
@@ -49,7 +55,7 @@ extern const char *request_peer(Arena *arena, const struct evkeyvalq *headers,
 
 /*
  * request.headers: names in lower case.  Credentials that the gateway itself
- * uses up are left out, so that a function may store the rest.
+ * uses up are left out; those of a webhook are for its function to compare.
  */
 extern char *request_headers_json(Arena *arena, const struct evkeyvalq *headers,
 								  const RouteMatch *match, const char *peer, bool query_is_body);

@@ -39,62 +39,63 @@ static const ApiFunction functions[] = {
 	[FN_TRACK_PAGE] = {
 		"track_page",
 		"SELECT wacta_api.track_page(token => $1, action => $2, lead_id => $3)",
-		INPUT_ARGS, OUTPUT_BYTES, 3, {"token", "action", "lead_id"}
+		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 3, {"token", "action", "lead_id"}
 	},
 	[FN_TRACK] = {
 		"track",
 		"SELECT wacta_api.track(token => $1, action => $2, lead_id => $3, confirm => $4)",
-		INPUT_ARGS, OUTPUT_BYTES, 4, {"token", "action", "lead_id", "confirm"}
+		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 4, {"token", "action", "lead_id", "confirm"}
 	},
 	[FN_SEND] = {
 		"send_interactive_message",
 		"SELECT wacta_api.send_interactive_message(lead_id => $1, template => $2, call_id => $3)",
-		INPUT_ARGS, OUTPUT_JSON, 3, {"lead_id", "template", "call_id"}
+		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 3, {"lead_id", "template", "call_id"}
 	},
 	[FN_TEMPLATE] = {
 		"generate_ai_template",
 		"SELECT wacta_api.generate_ai_template(project => $1, customer_name => $2, project_name => $3)",
-		INPUT_ARGS, OUTPUT_JSON, 3, {"project", "customer_name", "project_name"}
+		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 3, {"project", "customer_name", "project_name"}
 	},
 	[FN_ANALYTICS] = {
 		"interactive_analytics",
 		"SELECT wacta_api.interactive_analytics(days => $1)",
-		INPUT_ARGS, OUTPUT_JSON, 1, {"days"}
+		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 1, {"days"}
 	},
 	[FN_CHALLENGE] = {
 		"webhook_challenge",
 		"SELECT wacta_api.webhook_challenge(mode => $1, challenge => $2, verify_token => $3)",
-		INPUT_ARGS, OUTPUT_BYTES, 3, {"mode", "challenge", "verify_token"}
+		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 3, {"mode", "challenge", "verify_token"}
 	},
 	[FN_WEBHOOK_WHATSAPP] = {
 		"webhook_whatsapp",
 		"SELECT wacta_api.webhook_whatsapp($1)",
-		INPUT_RAW, OUTPUT_JSON, 1, {NULL}
+		INPUT_RAW, OUTPUT_JSON, UNLIMITED, 1, {NULL}
 	},
 	[FN_WEBHOOK_IVR] = {
 		"webhook_ivr",
 		"SELECT wacta_api.webhook_ivr($1)",
-		INPUT_RAW, OUTPUT_JSON, 1, {NULL}
+		INPUT_RAW, OUTPUT_JSON, UNLIMITED, 1, {NULL}
 	},
 	[FN_DASHBOARD] = {
 		"dashboard",
 		"SELECT wacta_api.dashboard(days => $1)",
-		INPUT_ARGS, OUTPUT_BYTES, 1, {"days"}
+		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 1, {"days"}
 	},
+	/* A password costs a processor's time to check: not the whole pool's. */
 	[FN_LOGIN] = {
 		"login",
 		"SELECT wacta_api.login(username => $1, password => $2)",
-		INPUT_ARGS, OUTPUT_BYTES, 2, {"username", "password"}
+		INPUT_ARGS, OUTPUT_BYTES, 2, 2, {"username", "password"}
 	},
 	[FN_LOGOUT] = {
 		"logout",
 		"SELECT wacta_api.logout()",
-		INPUT_ARGS, OUTPUT_BYTES, 0, {NULL}
+		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 0, {NULL}
 	},
 	[FN_HEALTH] = {
 		"health",
 		"SELECT wacta_api.health()",
-		INPUT_ARGS, OUTPUT_JSON, 0, {NULL}
+		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 0, {NULL}
 	},
 };
 
@@ -107,20 +108,20 @@ static const Route routes[] = {
 	{"/send-interactive-message", NULL, FN(SEND), 0},
 	{"/generate-ai-template", FN(TEMPLATE), FN(TEMPLATE), 0},
 	{"/interactive-analytics", FN(ANALYTICS), NULL, 0},
-	{"/webhook/whatsapp/integration/delivery", NULL, FN(WEBHOOK_WHATSAPP), ROUTE_KEY},
-	{"/webhook/whatsapp/integration/messages", NULL, FN(WEBHOOK_WHATSAPP), ROUTE_KEY},
-	{"/webhook/whatsapp/integration", FN(CHALLENGE), FN(WEBHOOK_WHATSAPP), ROUTE_KEY},
-	{"/webhook/ivr/{source}", FN(WEBHOOK_IVR), FN(WEBHOOK_IVR), ROUTE_KEY | ROUTE_GET_WRITES},
+	{"/webhook/whatsapp/integration/delivery", NULL, FN(WEBHOOK_WHATSAPP), ROUTE_WEBHOOK},
+	{"/webhook/whatsapp/integration/messages", NULL, FN(WEBHOOK_WHATSAPP), ROUTE_WEBHOOK},
+	{"/webhook/whatsapp/integration", FN(CHALLENGE), FN(WEBHOOK_WHATSAPP), ROUTE_WEBHOOK},
+	{"/webhook/ivr/{source}", FN(WEBHOOK_IVR), FN(WEBHOOK_IVR), ROUTE_WEBHOOK | ROUTE_GET_WRITES},
 	{"/whatsapp-interactive", FN(DASHBOARD), NULL, ROUTE_PAGE},
-	{"/login", NULL, FN(LOGIN), ROUTE_PAGE},
-	{"/logout", NULL, FN(LOGOUT), ROUTE_PAGE},
+	{"/login", FN(DASHBOARD), FN(LOGIN), ROUTE_PAGE | ROUTE_SESSION},
+	{"/logout", NULL, FN(LOGOUT), ROUTE_PAGE | ROUTE_SESSION},
 	{"/health", FN(HEALTH), NULL, 0},
 };
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A session keeps one bit for each. */
-_Static_assert(lengthof(functions) <= 32, "too many functions");
+_Static_assert(lengthof(functions) <= MAX_FUNCTIONS && MAX_FUNCTIONS <= 32, "too many functions");
 
 typedef struct Segment
 {
@@ -199,7 +200,7 @@ match_pattern(Arena *arena, const Route *route, const Segment *segments, int cou
 		at += len;
 		i++;
 	}
-	if (i < count && (route->flags & ROUTE_KEY) != 0 && usable_parameter(&segments[i]))
+	if (i < count && (route->flags & ROUTE_WEBHOOK) != 0 && usable_parameter(&segments[i]))
 		match->key = segments[i++].text;
 	if (i < count)
 		return false;

@@ -13,6 +13,8 @@
 #include "arena.h"
 
 #define MAX_ARGS	4
+#define MAX_FUNCTIONS 32
+#define UNLIMITED	0
 #define MAX_PARAMS	2
 
 typedef enum HttpMethod
@@ -43,14 +45,16 @@ typedef struct ApiFunction
 	const char *sql;
 	FunctionInput input;
 	FunctionOutput output;
+	int			max_running;	/* calls begun and not ended, or UNLIMITED */
 	int			nargs;
 	const char *args[MAX_ARGS];
 } ApiFunction;
 
-#define ROUTE_LINK	0x01		/* a customer's link: trailing "." and ")" go */
+#define ROUTE_LINK	0x01		/* a customer's link, as messengers mangle it */
 #define ROUTE_PAGE	0x02		/* people look at it: errors may be pages */
-#define ROUTE_KEY	0x04		/* a secret may come as key or last segment */
+#define ROUTE_WEBHOOK 0x04		/* a provider calls: with a key, not a token of ours */
 #define ROUTE_GET_WRITES 0x08	/* the GET is a POST whose body is its query */
+#define ROUTE_SESSION 0x10		/* begins or ends a session */
 
 typedef struct Route
 {
@@ -76,7 +80,7 @@ typedef struct RouteMatch
 	const char *query;			/* still encoded, "" when there is none */
 } RouteMatch;
 
-/* Below 32, different for each function. */
+/* Below MAX_FUNCTIONS, different for each function. */
 extern int	routes_function_index(const ApiFunction *function);
 
 /*

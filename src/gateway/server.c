@@ -10,14 +10,21 @@
  */
 #include "server.h"
 
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include "arena.h"
 #include "exchange.h"
+#include "memory.h"
 
 #define MAX_LISTENERS	8
 #define LAST_CALL		100		/* milliseconds for requests already on their way */
+#define READ_AHEAD		65536	/* what the library reads beyond a request, and more */
 
 struct Server
 {
@@ -27,10 +34,11 @@ struct Server
 	int			nsockets;
 	struct event *resume;		/* accept again after a shortage */
 	struct event *last_call;
+	bool		short_of_memory;	/* the shortage in progress is in the log */
 	ExchangeContext context;
 };
 
-/* The library keeps a listener's argument to itself. */
+/* The library keeps a listener's argument to itself, and a connection's. */
 static Server *the_server;
 
 static void
@@ -70,6 +78,63 @@ on_accept_error(struct evconnlistener *listener, void *arg)
 	(void) arg;
 	set_accepting(the_server, false);
 	evtimer_add(the_server->resume, &pause);
+}
+
+/* The library answers only what is whole; it hears of a broken connection. */
+static void
+cut_off(struct bufferevent *connection, const char *answer)
+{
+	struct evbuffer *input = bufferevent_get_input(connection);
+
+	send(bufferevent_getfd(connection), answer, strlen(answer), MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* At once, or the next to send would be cut off for nothing. */
+	evbuffer_drain(input, evbuffer_get_length(input));
+	bufferevent_trigger_event(connection, BEV_EVENT_READING | BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
+}
+
+static const char too_large[] = "HTTP/1.1 413 Request Entity Too Large\r\n"
+"Content-Length: 0\r\nConnection: close\r\n\r\n";
+static const char no_memory[] = "HTTP/1.1 503 Service Unavailable\r\n"
+"Retry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/*
+ * A request is in memory before it is an exchange's, and the library sets no
+ * end to a line within a chunked body.  So who has sent more than a request may
+ * have is cut off; and so are, when memory is short and exchanges refuse bodies
+ * already, those who go on sending, last of all small requests.
+ */
+static void
+on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *connection)
+{
+	const Options *options = the_server->context.options;
+	size_t		pending = evbuffer_get_length(input);
+	size_t		limit = (size_t) options->max_held;
+
+	if (info->n_added == 0)
+		return;
+	if (pending > (size_t) options->max_body + (size_t) options->max_headers + READ_AHEAD)
+		cut_off(connection, too_large);
+	else if (memory_held() > (pending > (size_t) options->max_headers ? 2 : 3) * limit)
+	{
+		if (!the_server->short_of_memory)
+			fprintf(stderr, "wacta-gateway: %zu bytes held, requests are cut off\n", memory_held());
+		the_server->short_of_memory = true;
+		cut_off(connection, no_memory);
+	}
+	else if (memory_held() <= limit)
+		the_server->short_of_memory = false;
+}
+
+/* As the library would make it, but watched. */
+static struct bufferevent *
+new_connection(struct event_base *base, void *arg)
+{
+	struct bufferevent *connection = bufferevent_socket_new(base, -1, 0);
+
+	(void) arg;
+	if (connection != NULL)
+		evbuffer_add_cb(bufferevent_get_input(connection), on_input, connection);
+	return connection;
 }
 
 static void
@@ -120,6 +185,7 @@ server_start(struct event_base *base, const Options *options, JwtKeys *keys, Poo
 	server->last_call = evtimer_new(base, on_last_call, server);
 	server->http = evhttp_new(base);
 	evhttp_set_gencb(server->http, exchange_start, &server->context);
+	evhttp_set_bevcb(server->http, new_connection, NULL);
 	evhttp_set_max_body_size(server->http, options->max_body);
 	evhttp_set_max_headers_size(server->http, options->max_headers);
 	evhttp_set_timeout_tv(server->http, &timeout);

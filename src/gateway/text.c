@@ -182,6 +182,15 @@ text_starts_nocase(const char *text, const char *prefix)
 	return strncasecmp(text, prefix, strlen(prefix)) == 0;
 }
 
+bool
+text_is_token(const char *text)
+{
+	static const char *const letters =
+	"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	return text[0] != '\0' && text[strspn(text, letters)] == '\0';
+}
+
 const char *
 text_bearer_token(const char *authorization)
 {

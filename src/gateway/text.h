@@ -30,6 +30,9 @@ extern void text_trim_link(char *text);
 extern bool text_equal_nocase(const char *a, const char *b);
 extern bool text_starts_nocase(const char *text, const char *prefix);
 
+/* Is it a token of RFC 9110, as names of headers are? */
+extern bool text_is_token(const char *text);
+
 /* The token of an Authorization header, NULL if its scheme is not Bearer. */
 extern const char *text_bearer_token(const char *authorization);
 

@@ -10,6 +10,12 @@ COMMENT ON FUNCTION wacta.wake_courier() IS
 'Trigger for statements that add messages: wakes the couriers of this database when the transaction commits.';
 REVOKE ALL ON FUNCTION wacta.wake_courier() FROM PUBLIC;
 
+CREATE FUNCTION wacta.wake() RETURNS void
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_wake';
+COMMENT ON FUNCTION wacta.wake() IS
+'Wakes the couriers of this database when the transaction commits: for what makes messages due without adding any.';
+REVOKE ALL ON FUNCTION wacta.wake() FROM PUBLIC;
+
 CREATE FUNCTION wacta.wake_launcher() RETURNS void
 LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_wake_launcher';
 COMMENT ON FUNCTION wacta.wake_launcher() IS

@@ -117,17 +117,17 @@ END
 $$;
 COMMENT ON FUNCTION wacta.default_channel() IS 'The default channel; an error when there is none.';
 
--- Why nothing may be sent to this person at all; NULL: it may.
-CREATE FUNCTION wacta.refusal(l wacta.lead) RETURNS text
+-- Why nothing may be sent to a person at all; NULL: it may. recipient_kind: how they can be reached, NULL: not at all.
+CREATE FUNCTION wacta.refusal(consent text, recipient_kind text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
-    WHEN l.consent = 'withdrawn' THEN 'opted_out'
-    WHEN l.consent = 'unknown' AND (SELECT require_opt_in FROM wacta.config) THEN 'no_opt_in'
-    WHEN NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE i.lead_id = l.lead_id AND i.kind IN ('phone', 'user_id')) THEN 'no_phone'
+    WHEN $1 = 'withdrawn' THEN 'opted_out'
+    WHEN $1 = 'unknown' AND (SELECT require_opt_in FROM wacta.config) THEN 'no_opt_in'
+    WHEN $2 IS NULL THEN 'no_phone'
   END
 $$;
-COMMENT ON FUNCTION wacta.refusal(wacta.lead) IS 'Why nothing may be sent to this person (opted_out, no_opt_in, no_phone); NULL: it may.';
+COMMENT ON FUNCTION wacta.refusal(text, text) IS 'Why nothing may be sent to a person (opted_out, no_opt_in, no_phone); NULL: it may.';
 
 -- The one way into the outbox. The share lock makes an opt-out wait for us or us for it, so that no message slips past it.
 CREATE FUNCTION wacta.enqueue(lead_id bigint, purpose text, template_id integer, variables jsonb DEFAULT '{}',
@@ -143,7 +143,7 @@ BEGIN
   IF NOT FOUND THEN
     PERFORM wacta.raise_no_lead($1);
   END IF;
-  why := wacta.refusal(l);
+  why := wacta.refusal(l.consent, (SELECT r.kind FROM wacta.recipient($1) r));
   INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, project_id, variables, expires_at, status, reason)
   VALUES ($1, $2, wacta.default_channel(), $3, coalesce($5, l.project_id), $4,
           wacta.now() + (SELECT message_ttl FROM wacta.config),
@@ -287,20 +287,18 @@ COMMENT ON FUNCTION wacta.apply_status(bigint, bigint, wacta.message_status, tim
 'Applies a status of the provider: any order, repetition or batch of the same statuses ends in the same row.';
 
 -- The provider has the message, whether its answer or its first webhook told so: both say it, whichever comes first counts.
-CREATE FUNCTION wacta.on_taken(m wacta.message) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.on_taken(taken wacta.message[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 BEGIN
-  IF m.purpose = 'pitch' THEN
-    -- never wait here for someone who holds the lead: the answers of all the others wait behind us
-    UPDATE wacta.lead l SET status = 'Contacted', stage = 'Contacted'
-     WHERE l.lead_id = (SELECT n.lead_id FROM wacta.lead n WHERE n.lead_id = m.lead_id AND n.status = 'New' FOR NO KEY UPDATE SKIP LOCKED);
-  ELSIF m.purpose = 'brochure' THEN
-    PERFORM wacta.add_note(m.lead_id, 'Brochure sent automatically', 'brochure ' || m.message_id);
-  END IF;
+  -- never wait here for someone who holds a lead: the answers of all the others wait behind us
+  UPDATE wacta.lead l SET status = 'Contacted', stage = 'Contacted'
+   WHERE l.lead_id = ANY (ARRAY(SELECT n.lead_id FROM unnest(taken) t JOIN wacta.lead n ON n.lead_id = t.lead_id
+                                 WHERE t.purpose = 'pitch' AND n.status = 'New' FOR NO KEY UPDATE OF n SKIP LOCKED));
+  PERFORM wacta.add_note(t.lead_id, 'Brochure sent automatically', 'brochure ' || t.message_id) FROM unnest(taken) t WHERE t.purpose = 'brochure';
 END
 $$;
-COMMENT ON FUNCTION wacta.on_taken(wacta.message) IS 'What follows when the provider has a message: the lead is contacted, the brochure is noted.';
+COMMENT ON FUNCTION wacta.on_taken(wacta.message[]) IS 'What follows when the provider has messages: their leads are contacted, brochures are noted.';
 
 CREATE FUNCTION wacta.settle(message_id bigint, verdict text, reason text) RETURNS wacta.message_status
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -1,20 +1,29 @@
 -- Request bodies in the provider's own shape (Meta Cloud API, Tata Omni, 360dialog), and what their answers mean.
 
--- A value as it may stand in a template's parameter: one line, no run of more than four spaces (code 132018), never empty (131008).
 CREATE FUNCTION wacta.parameter_text(value text, fallback text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT coalesce(nullif(btrim(regexp_replace(regexp_replace($1, '[\r\n\t]+', ' ', 'g'), ' {2,}', ' ', 'g')), ''), $2) $$;
+LANGUAGE C IMMUTABLE AS 'MODULE_PATHNAME', 'wacta_parameter_text';
 COMMENT ON FUNCTION wacta.parameter_text(text, text) IS 'A value made fit for a template''s parameter; the fallback when nothing is left.';
 
-CREATE FUNCTION wacta.template_value(name text, m wacta.message) RETURNS text
+CREATE FUNCTION wacta.fill_request(form text, lead_id bigint, message_id bigint, recipient text, customer_name text, now timestamptz, expires timestamptz) RETURNS text
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wacta_fill_request';
+COMMENT ON FUNCTION wacta.fill_request(text, bigint, bigint, text, text, timestamptz, timestamptz) IS
+'The body of one message''s request: the form of its kind with what is its own, its signed links among it.';
+
+-- In a form, what is one message's own stands between two control characters, which no value of ours has; src/request.c fills it.
+CREATE FUNCTION wacta.placeholder(name text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT chr(1) || $1 || chr(1) $$;
+COMMENT ON FUNCTION wacta.placeholder(text) IS 'A placeholder in a form: to, customer_name, message_id, link signed <action>, link seed <action>.';
+
+CREATE FUNCTION wacta.template_value(name text, variables jsonb, p wacta.project) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT wacta.parameter_text(coalesce(m.variables ->> $1,
-           CASE $1 WHEN 'customer_name' THEN (SELECT l.name FROM wacta.lead l WHERE l.lead_id = m.lead_id)
-                   WHEN 'project_name'  THEN (SELECT p.name FROM wacta.project p WHERE p.project_id = m.project_id) END),
-         CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT c.brand FROM wacta.config c) END)
+  SELECT CASE WHEN $2 ? $1 OR $1 <> 'customer_name'
+              THEN wacta.parameter_text(coalesce($2 ->> $1, CASE $1 WHEN 'project_name' THEN p.name END),
+                                        CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT c.brand FROM wacta.config c) END)
+              ELSE wacta.placeholder('customer_name') END
 $$;
-COMMENT ON FUNCTION wacta.template_value(text, wacta.message) IS 'What fills one variable of a template''s body for this message.';
+COMMENT ON FUNCTION wacta.template_value(text, jsonb, wacta.project) IS 'What fills one variable of a template''s body.';
 
 CREATE FUNCTION wacta.template_component(components jsonb, type text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -26,30 +35,42 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce(max((v)[1]::integer), 0) FROM regexp_matches(coalesce($1, ''), '\{\{\s*([0-9]{1,3})\s*\}\}', 'g') v $$;
 COMMENT ON FUNCTION wacta.variable_count(text) IS 'The highest n of the variables {{n}} in a text.';
 
-CREATE FUNCTION wacta.body_parameters(t wacta.template, m wacta.message) RETURNS jsonb
+CREATE FUNCTION wacta.body_parameters(t wacta.template, variables jsonb, p wacta.project) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT jsonb_build_object('type', 'body', 'parameters',
-           jsonb_agg(jsonb_build_object('type', 'text', 'text', wacta.template_value(coalesce(t.body_values[n], 'brand'), m)) ORDER BY n))
+           jsonb_agg(jsonb_build_object('type', 'text', 'text', wacta.template_value(coalesce(t.body_values[n], 'brand'), variables, p)) ORDER BY n))
     FROM generate_series(1, wacta.variable_count(wacta.template_component(t.components, 'BODY') ->> 'text')) n
   HAVING count(*) > 0
 $$;
-COMMENT ON FUNCTION wacta.body_parameters(wacta.template, wacta.message) IS 'The body component of a template message, or NULL when it has no variable.';
+COMMENT ON FUNCTION wacta.body_parameters(wacta.template, jsonb, wacta.project) IS 'The body component of a template message, or NULL when it has no variable.';
+
+CREATE FUNCTION wacta.check_action(action text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- signs for nobody, only to see that it could: a form that cannot be filled must not get as far as the courier
+  PERFORM wacta.mint_signed(1, NULL, coalesce(action, ''), wacta.now(), NULL);
+  RETURN action;
+END
+$$;
+COMMENT ON FUNCTION wacta.check_action(text) IS 'The action itself when a link can be signed for it now; else the error that signing would give.';
 
 -- index counts among all buttons from 0; only URL buttons with a variable have a parameter, which the provider appends to the
 -- URL's fixed part as it is, hence a token of unreserved characters.
-CREATE FUNCTION wacta.button_parameters(t wacta.template, m wacta.message) RETURNS SETOF jsonb
+CREATE FUNCTION wacta.button_parameters(t wacta.template) RETURNS SETOF jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT jsonb_build_object('type', 'button', 'sub_type', 'url', 'index', (n - 1)::text, 'parameters',
            jsonb_build_array(jsonb_build_object('type', 'text', 'text',
-             wacta.link_suffix(m.lead_id, m.message_id, coalesce(t.button_actions[nth], ''), CASE WHEN url LIKE '%/track/{{1}}' THEN 'seed' ELSE 'signed' END))))
+             wacta.placeholder(format('link %s %s', CASE WHEN url LIKE '%/track/{{1}}' THEN 'seed' ELSE 'signed' END,
+                                      wacta.check_action(t.button_actions[nth]))))))
     FROM (SELECT b ->> 'url' AS url, n, row_number() OVER (ORDER BY n) AS nth
             FROM jsonb_array_elements(wacta.template_component(t.components, 'BUTTONS') -> 'buttons') WITH ORDINALITY e(b, n)
            WHERE upper(b ->> 'type') = 'URL' AND b ->> 'url' LIKE '%{{%') buttons
    ORDER BY n
 $$;
-COMMENT ON FUNCTION wacta.button_parameters(wacta.template, wacta.message) IS 'The button components of a template message.';
+COMMENT ON FUNCTION wacta.button_parameters(wacta.template) IS 'The button components of a template message.';
 
 CREATE FUNCTION wacta.document_object(p wacta.project) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -60,7 +81,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.document_object(wacta.project) IS 'A project''s brochure as WhatsApp''s document object.';
 
-CREATE FUNCTION wacta.template_object(t wacta.template, m wacta.message, p wacta.project) RETURNS jsonb
+CREATE FUNCTION wacta.template_object(t wacta.template, variables jsonb, p wacta.project) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT jsonb_build_object('name', t.name, 'language', jsonb_build_object('code', t.language, 'policy', 'deterministic'),
@@ -68,77 +89,109 @@ AS $$
     FROM (SELECT 1 AS nr, jsonb_build_object('type', 'header', 'parameters',
                             jsonb_build_array(jsonb_build_object('type', 'document', 'document', wacta.document_object(p)))) AS part
            WHERE upper(wacta.template_component(t.components, 'HEADER') ->> 'format') = 'DOCUMENT'
-          UNION ALL SELECT 2, b FROM wacta.body_parameters(t, m) b WHERE b IS NOT NULL
-          UNION ALL SELECT 2 + n, b FROM wacta.button_parameters(t, m) WITH ORDINALITY x(b, n)) parts
+          UNION ALL SELECT 2, b FROM wacta.body_parameters(t, variables, p) b WHERE b IS NOT NULL
+          UNION ALL SELECT 2 + n, b FROM wacta.button_parameters(t) WITH ORDINALITY x(b, n)) parts
 $$;
-COMMENT ON FUNCTION wacta.template_object(wacta.template, wacta.message, wacta.project) IS 'The template object of a message, filled for its person.';
+COMMENT ON FUNCTION wacta.template_object(wacta.template, jsonb, wacta.project) IS 'The template object of a message''s form.';
 
 -- What a request is about, apart from the provider: template or document. problem: why it cannot be built.
-CREATE FUNCTION wacta.message_content(m wacta.message, OUT content jsonb, OUT problem text)
+CREATE FUNCTION wacta.message_content(template_id integer, project_id integer, purpose text, variables jsonb, in_window boolean,
+                                      OUT content jsonb, OUT problem text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  l wacta.lead;
   t wacta.template;
   p wacta.project;
 BEGIN
-  SELECT * INTO l FROM wacta.lead WHERE lead_id = m.lead_id;
-  SELECT * INTO t FROM wacta.template WHERE template_id = m.template_id;
-  SELECT * INTO p FROM wacta.project WHERE project_id = m.project_id;
-  IF m.purpose = 'brochure' AND p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
+  SELECT * INTO t FROM wacta.template x WHERE x.template_id = $1;
+  SELECT * INTO p FROM wacta.project x WHERE x.project_id = $2;
+  IF purpose = 'brochure' AND p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
     problem := 'the project has no brochure';
-  ELSIF m.purpose = 'brochure' AND l.window_until > wacta.now() THEN      -- free form is allowed while the window is open
+  ELSIF purpose = 'brochure' AND in_window THEN           -- free form is allowed while the window is open
     content := jsonb_build_object('type', 'document', 'document', wacta.document_object(p));
   ELSIF t.template_id IS NULL THEN
-    problem := CASE m.purpose WHEN 'brochure' THEN 'the service window is closed and the project has no brochure template'
-                              ELSE 'the message has no template' END;
+    problem := CASE purpose WHEN 'brochure' THEN 'the service window is closed and the project has no brochure template'
+                            ELSE 'the message has no template' END;
   ELSIF t.status NOT IN ('APPROVED', 'FLAGGED') THEN
     problem := format('template "%s" is %s', t.name, t.status);
   ELSE
-    content := jsonb_build_object('type', 'template', 'template', wacta.template_object(t, m, p));
+    content := jsonb_build_object('type', 'template', 'template', wacta.template_object(t, variables, p));
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.message_content(wacta.message) IS 'The type and content of a message as WhatsApp has them, or the problem that prevents it. Chosen at send time.';
+COMMENT ON FUNCTION wacta.message_content(integer, integer, text, jsonb, boolean) IS
+'The type and content of a message as WhatsApp has them, or the problem that prevents it. Chosen at send time.';
 
-CREATE FUNCTION wacta.recipient(lead_id bigint) RETURNS jsonb
+CREATE FUNCTION wacta.envelope(provider text, recipient_kind text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   -- to: the number with its plus sign; recipient: the business-scoped user id where no number is known
-  SELECT CASE i.kind WHEN 'phone' THEN jsonb_build_object('to', i.value) ELSE jsonb_build_object('recipient', i.value) END
-    FROM wacta.lead_identity i WHERE i.lead_id = $1 AND i.kind IN ('phone', 'user_id') ORDER BY i.kind, i.created_at LIMIT 1
+  SELECT jsonb_build_object(CASE $2 WHEN 'phone' THEN 'to' ELSE 'recipient' END, wacta.placeholder('to'), 'recipient_type', 'individual')
+         || CASE $1 WHEN 'tata' THEN jsonb_build_object('source', 'external', 'metaData', jsonb_build_object('custom_callback_data', echo))
+                    ELSE jsonb_build_object('messaging_product', 'whatsapp', 'biz_opaque_callback_data', echo) END
+    FROM (SELECT 'wacta:outbox:' || wacta.placeholder('message_id') AS echo) e
 $$;
-COMMENT ON FUNCTION wacta.recipient(bigint) IS 'Whom the provider is to send to: {"to": phone} or {"recipient": user id}.';
+COMMENT ON FUNCTION wacta.envelope(text, text) IS 'What stands around the content of a request at this provider.';
+
+-- All that is the same for the messages of a kind: what is to become of them, why, and the form of their requests.
+CREATE FUNCTION wacta.plan_request(channel_id integer, template_id integer, project_id integer, purpose text, variables jsonb, in_window boolean,
+                                   recipient_kind text, consent text, OUT status wacta.message_status, OUT reason text, OUT form text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  c record;
+BEGIN
+  reason := wacta.refusal(consent, recipient_kind);
+  IF reason IS NOT NULL THEN
+    status := 'suppressed';
+    RETURN;
+  END IF;
+  SELECT * INTO c FROM wacta.message_content($2, $3, $4, $5, $6);
+  reason := c.problem;
+  IF reason IS NULL THEN
+    form := (c.content || wacta.envelope((SELECT ch.provider FROM wacta.channel ch WHERE ch.channel_id = $1), recipient_kind))::text;
+    reason := CASE WHEN octet_length(form) > 50000 THEN 'the request is too large' END;
+  END IF;
+  status := CASE WHEN reason IS NULL THEN 'sending' ELSE 'failed' END;
+EXCEPTION
+  -- what the site has to repair (no signing key, no key file, the wrong one) is no fault of the message: it waits
+  WHEN object_not_in_prerequisite_state OR config_file_error OR insufficient_resources OR system_error OR external_routine_invocation_exception THEN
+    status := 'queued';
+    reason := SQLERRM;
+  WHEN others THEN                  -- whatever is wrong with one kind of message must not stop the others
+    status := 'failed';
+    reason := SQLERRM;
+END
+$$;
+COMMENT ON FUNCTION wacta.plan_request(integer, integer, integer, text, jsonb, boolean, text, text) IS
+'What is to become of messages of this kind now: sending (with the form of their requests), suppressed, failed, or queued until
+the site is repaired, and why.';
+
+-- Whom the provider is to send to: the phone, or the business-scoped user id where no number is known.
+CREATE FUNCTION wacta.recipient(lead_id bigint, OUT kind text, OUT value text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT i.kind, i.value FROM wacta.lead_identity i
+   WHERE i.lead_id = $1 AND i.kind IN ('phone', 'user_id') ORDER BY i.kind, i.created_at LIMIT 1
+$$;
+COMMENT ON FUNCTION wacta.recipient(bigint) IS 'How a person is reached: by phone, or by user id; NULL: not at all.';
 
 CREATE FUNCTION wacta.build_request(m wacta.message, OUT body jsonb, OUT problem text, OUT later boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  provider text := (SELECT c.provider FROM wacta.channel c WHERE c.channel_id = m.channel_id);
-  echo     text := 'wacta:outbox:' || m.message_id;
-  envelope jsonb := wacta.recipient(m.lead_id);
+  l    wacta.lead;
+  r    record;
+  plan record;
 BEGIN
-  IF envelope IS NULL THEN
-    problem := 'no_phone';
-    RETURN;
-  END IF;
-  SELECT c.content, c.problem INTO body, problem FROM wacta.message_content(m) c;
-  IF problem IS NOT NULL THEN
-    RETURN;
-  END IF;
-  body := body || envelope || CASE provider
-    WHEN 'tata' THEN jsonb_build_object('source', 'external', 'recipient_type', 'individual',
-                                        'metaData', jsonb_build_object('custom_callback_data', echo))
-    ELSE jsonb_build_object('messaging_product', 'whatsapp', 'recipient_type', 'individual', 'biz_opaque_callback_data', echo) END;
-EXCEPTION
-  -- what the site has to repair (no signing key, no key file, the wrong one) is no fault of the message
-  WHEN object_not_in_prerequisite_state OR config_file_error OR insufficient_resources OR system_error OR external_routine_invocation_exception THEN
-    body := NULL;
-    problem := SQLERRM;
-    later := true;
-  WHEN others THEN                  -- whatever is wrong with one message must not stop the others
-  body := NULL;
-  problem := SQLERRM;
+  SELECT * INTO l FROM wacta.lead x WHERE x.lead_id = m.lead_id;
+  SELECT * INTO r FROM wacta.recipient(m.lead_id);
+  SELECT * INTO plan FROM wacta.plan_request(m.channel_id, m.template_id, m.project_id, m.purpose, m.variables,
+                                             coalesce(l.window_until > wacta.now(), false), r.kind, l.consent);
+  problem := plan.reason;
+  later := plan.status = 'queued';
+  body := wacta.fill_request(plan.form, m.lead_id, m.message_id, r.value, wacta.parameter_text(l.name, 'there'), wacta.now(),
+                             wacta.now() + (SELECT c.link_ttl FROM wacta.config c))::jsonb;
 END
 $$;
 COMMENT ON FUNCTION wacta.build_request(wacta.message) IS

@@ -70,6 +70,7 @@ waits in the inbox is tried again.';
 
 -- Two statements: the first locks, the second sees the newest version of what it locked. The lead's share lock is the promise
 -- that no claim succeeds after an opt-out has committed; SKIP LOCKED on both means that a claim never waits and never deadlocks.
+-- What is the same for many messages (may they be sent, the form of their request) is decided once a kind, not once a message.
 -- The settings keep the plan on the index of due messages, whatever the statistics say of a table that was just filled; their
 -- price on what has to be scanned must not call for JIT compilation.
 CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
@@ -78,19 +79,13 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
-  now_at   timestamptz := wacta.now();
-  ready    integer[];
-  rows_    tid[];
-  m        wacta.message;
-  refused  text;
-  built    record;
-  settled  boolean := false;
+  now_at timestamptz := wacta.now();
+  c      wacta.config := (SELECT k FROM wacta.config k);
+  ready  integer[];
+  rows_  tid[];
 BEGIN
-  ready := ARRAY(SELECT c.channel_id FROM wacta.channel c
-                  WHERE c.status = 'active' OR (c.status = 'paused' AND c.paused_until <= now_at));
-  IF ready = '{}' THEN
-    RETURN;
-  END IF;
+  ready := ARRAY(SELECT ch.channel_id FROM wacta.channel ch
+                  WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= now_at));
   rows_ := ARRAY(SELECT q.ctid FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
                   WHERE q.status = 'queued' AND q.due_at <= now_at AND q.channel_id = ANY (ready)
                     -- a template that is paused or in review holds its messages; one that is gone fails them, below
@@ -98,41 +93,48 @@ BEGIN
                                        AND (t.held_reason IS NOT NULL OR t.status NOT IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')))
                   ORDER BY q.due_at LIMIT p_max
                     FOR NO KEY UPDATE OF q SKIP LOCKED FOR SHARE OF l SKIP LOCKED);
-  FOR m IN SELECT * FROM wacta.message q WHERE q.ctid = ANY (rows_) AND q.status = 'queued' LOOP
-    SELECT wacta.refusal(l) INTO refused FROM wacta.lead l WHERE l.lead_id = m.lead_id;
-    IF refused IS NOT NULL OR m.expires_at < now_at THEN
-      UPDATE wacta.message q SET status = CASE WHEN refused IS NULL THEN 'expired' ELSE 'suppressed' END::wacta.message_status,
-             reason = coalesce(refused, 'not sent in time')
-       WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
-      settled := true;
-      CONTINUE;
-    END IF;
-    SELECT * INTO built FROM wacta.build_request(m);
-    IF built.later THEN                                  -- ours to repair: the key file, the key ring
-      UPDATE wacta.message q SET due_at = now_at + interval '1 minute', reason = built.problem
-       WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
-      settled := true;
-      CONTINUE;
-    ELSIF built.problem IS NOT NULL OR octet_length(built.body::text) > 60000 THEN
-      UPDATE wacta.message q SET status = 'failed', failed_at = now_at, reason = coalesce(built.problem, 'the request is too large')
-       WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
-      settled := true;
-      CONTINUE;
-    END IF;
-    UPDATE wacta.message q
-       SET status = 'sending', attempts = m.attempts + 1, claimed_by = p_courier, lease_until = now_at + (SELECT lease FROM wacta.config)
-     WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
-    INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, claimed_at)
-    VALUES (m.lead_id, m.message_id, m.attempts + 1, p_courier, now_at);
-    lead_id := m.lead_id; message_id := m.message_id; attempt := m.attempts + 1; channel_id := m.channel_id;
-    channel_revision := (SELECT c.revision FROM wacta.channel c WHERE c.channel_id = m.channel_id);
-    body := built.body::text;
-    RETURN NEXT;
-  END LOOP;
-  IF settled THEN                                        -- something was done though maybe nothing is to be sent: look again
-    lead_id := NULL; message_id := NULL; attempt := NULL; channel_id := NULL; channel_revision := NULL; body := NULL;
-    RETURN NEXT;
+  IF rows_ = '{}' THEN
+    RETURN;
   END IF;
+  RETURN QUERY
+  WITH picked AS MATERIALIZED (
+    SELECT q.ctid AS tid, q.lead_id, q.message_id, q.channel_id, q.template_id, q.project_id, q.purpose, q.variables, q.expires_at,
+           l.name, l.consent, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value
+      FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
+      LEFT JOIN LATERAL (SELECT x.kind, x.value FROM wacta.lead_identity x
+                          WHERE x.lead_id = q.lead_id AND x.kind IN ('phone', 'user_id') ORDER BY x.kind, x.created_at LIMIT 1) i ON true
+     WHERE q.ctid = ANY (rows_) AND q.status = 'queued'
+  ), kinds AS MATERIALIZED (
+    SELECT k.*, plan.status, plan.reason, plan.form
+      FROM (SELECT DISTINCT p.channel_id, p.template_id, p.project_id, p.purpose, p.variables, p.in_window, p.kind, p.consent FROM picked p) k,
+           LATERAL wacta.plan_request(k.channel_id, k.template_id, k.project_id, k.purpose, k.variables, k.in_window, k.kind, k.consent) plan
+  ), judged AS MATERIALIZED (
+    SELECT p.*, k.form, CASE WHEN p.expires_at < now_at AND k.status <> 'suppressed' THEN 'expired' ELSE k.status END AS verdict,
+           CASE WHEN p.expires_at < now_at AND k.status <> 'suppressed' THEN 'not sent in time' ELSE k.reason END AS why
+      FROM picked p JOIN kinds k
+        ON (p.channel_id, p.purpose, p.in_window, p.consent) = (k.channel_id, k.purpose, k.in_window, k.consent) AND p.variables = k.variables
+           AND (p.template_id, p.project_id, p.kind) IS NOT DISTINCT FROM (k.template_id, k.project_id, k.kind)
+  ), changed AS (
+    UPDATE wacta.message q
+       SET status = j.verdict, reason = coalesce(j.why, q.reason),
+           attempts = q.attempts + (j.verdict = 'sending')::integer,
+           claimed_by = CASE WHEN j.verdict = 'sending' THEN p_courier ELSE q.claimed_by END,
+           lease_until = CASE WHEN j.verdict = 'sending' THEN now_at + c.lease END,
+           failed_at = CASE WHEN j.verdict = 'failed' THEN now_at END,
+           due_at = CASE WHEN j.verdict = 'queued' THEN now_at + interval '1 minute' ELSE q.due_at END
+      FROM judged j
+     WHERE q.ctid = j.tid
+    RETURNING q.lead_id, q.message_id, q.attempts, q.channel_id, q.status, j.form, j.value, j.name
+  ), begun AS (
+    INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, claimed_at)
+    SELECT u.lead_id, u.message_id, u.attempts, p_courier, now_at FROM changed u WHERE u.status = 'sending'
+  )
+  SELECT u.lead_id, u.message_id, u.attempts, u.channel_id, ch.revision,
+         wacta.fill_request(u.form, u.lead_id, u.message_id, u.value, wacta.parameter_text(u.name, 'there'), now_at, now_at + c.link_ttl)
+    FROM changed u JOIN wacta.channel ch ON ch.channel_id = u.channel_id
+   WHERE u.status = 'sending'
+  UNION ALL                                              -- something was done though nothing of it is to be sent: look again
+  SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM changed u WHERE u.status <> 'sending');
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_claim(integer, integer) IS
@@ -173,13 +175,62 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message is due; NULL when none is queued.';
 
--- One answer. The message's state follows the lattice too: a webhook may have told "sent" before the answer was read.
-CREATE FUNCTION wacta.settle_attempt(m wacta.message, p_outcome text, p_http_status integer, p_retry_after integer, p_body bytea,
+-- Whether an answer says that the message was taken: it gives an id, and no error.
+CREATE FUNCTION wacta.is_taken(http_status integer, answer jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN http_status BETWEEN 200 AND 299 AND (answer #> '{messages,0,id}' IS NOT NULL OR answer ? 'id') AND NOT answer ?| '{error,errors}';
+END
+$$;
+COMMENT ON FUNCTION wacta.is_taken(integer, jsonb) IS 'Whether the provider''s answer says that it took the message.';
+
+-- Answers that the messages were taken, an array element each. The state follows the lattice: a webhook may have told more by
+-- now, and that stands; a message that was put back in doubt or queued meanwhile is taken all the same, and not sent again.
+CREATE FUNCTION wacta.settle_accepted(leads bigint[], messages bigint[], attempts integer[], http_statuses integer[], answers jsonb[], elapsed integer[]) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  now_at timestamptz := wacta.now();
+  taken  wacta.message[];
+BEGIN
+  WITH a AS MATERIALIZED (
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6) u(lead, message, attempt, http_status, answer, elapsed_ms)
+  ), ended AS (
+    UPDATE wacta.attempt t SET ended_at = now_at, outcome = 'answered', http_status = a.http_status, elapsed_ms = a.elapsed_ms
+      FROM a WHERE (t.lead_id, t.message_id, t.attempt) = (a.lead, a.message, a.attempt)
+  ), named AS (                                          -- who answers from this wa_id is this person, whatever number we dialled
+    INSERT INTO wacta.lead_identity (kind, value, lead_id)
+    SELECT 'wa_id', w, a.lead FROM a, left(a.answer #>> '{contacts,0,wa_id}', 200) w
+     WHERE w ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE i.kind = 'phone' AND i.value = '+' || w)
+    ON CONFLICT DO NOTHING
+  ), changed AS (
+    UPDATE wacta.message q
+       SET status = CASE WHEN below THEN 'accepted' ELSE q.status END,
+           reason = CASE WHEN below THEN nullif(a.answer #>> '{messages,0,message_status}', 'accepted') ELSE q.reason END,
+           error_code = CASE WHEN below THEN NULL ELSE q.error_code END,
+           lease_until = NULL,
+           wamid = coalesce(q.wamid, left(a.answer #>> '{messages,0,id}', 300)),
+           provider_request_id = coalesce(q.provider_request_id, left(a.answer ->> 'id', 300)),
+           accepted_at = least(q.accepted_at, now_at)
+      FROM (SELECT a.*, o.ctid AS tid, o.status NOT IN ('accepted', 'sent', 'delivered', 'read', 'failed') AS below
+              FROM a JOIN wacta.message o ON (o.lead_id, o.message_id, o.attempts) = (a.lead, a.message, a.attempt)) a
+     WHERE q.ctid = a.tid
+    RETURNING q)
+  SELECT coalesce(array_agg(q), '{}') INTO taken FROM changed;
+  PERFORM wacta.on_taken(taken);
+  RETURN cardinality(taken);
+END
+$$;
+COMMENT ON FUNCTION wacta.settle_accepted(bigint[], bigint[], integer[], integer[], jsonb[], integer[]) IS
+'Settles attempts that the provider answered by taking the message; returns how many.';
+
+-- Any other answer, and what is none.
+CREATE FUNCTION wacta.settle_attempt(m wacta.message, p_outcome text, p_http_status integer, p_retry_after integer, answer jsonb,
                                      p_error text, p_elapsed_ms integer) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  answer  jsonb := CASE WHEN p_outcome = 'answered' THEN wacta.try_jsonb(p_body) END;
   e       record;
   verdict text;
 BEGIN
@@ -188,7 +239,6 @@ BEGIN
   verdict := CASE
     WHEN p_outcome = 'not_sent' THEN 'retry'
     WHEN p_outcome = 'unknown' THEN 'in_doubt'
-    WHEN p_http_status BETWEEN 200 AND 299 AND e.code IS NULL AND coalesce(answer #>> '{messages,0,id}', answer ->> 'id') IS NOT NULL THEN 'accepted'
     WHEN p_http_status BETWEEN 200 AND 299 AND e.code IS NULL THEN 'in_doubt'   -- taken or not: the answer does not say
     WHEN p_http_status BETWEEN 300 AND 399 THEN 'fail'
     ELSE wacta.error_action(e.code, p_http_status, m.attempts) END;
@@ -196,9 +246,7 @@ BEGIN
      SET ended_at = wacta.now(), outcome = p_outcome, http_status = p_http_status, error_code = e.code,
          detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms
    WHERE (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts);
-  IF verdict = 'accepted' THEN
-    PERFORM wacta.on_accepted(m, answer);
-  ELSIF m.status NOT IN ('sending', 'in_doubt') THEN     -- a webhook or an operator was faster, and knows better
+  IF m.status NOT IN ('sending', 'in_doubt') THEN        -- a webhook or an operator was faster, and knows better
     RETURN CASE WHEN verdict = 'retry' THEN 'accepted' ELSE verdict END;
   ELSIF verdict = 'in_doubt' THEN
     UPDATE wacta.message q SET status = 'in_doubt', lease_until = NULL,
@@ -210,33 +258,8 @@ BEGIN
   RETURN verdict;
 END
 $$;
-COMMENT ON FUNCTION wacta.settle_attempt(wacta.message, text, integer, integer, bytea, text, integer) IS
-'Settles the running attempt of a message by what came of its request; returns accepted, in_doubt, fail or retry.';
-
-CREATE FUNCTION wacta.on_accepted(m wacta.message, answer jsonb) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  UPDATE wacta.message q
-     -- also when it was put back in doubt or queued meanwhile: it is taken, and must not be sent again
-     SET status = CASE WHEN wacta.rank(q.status) < wacta.rank('accepted') THEN 'accepted' ELSE q.status END,
-         reason = CASE WHEN wacta.rank(q.status) < wacta.rank('accepted') THEN nullif(answer #>> '{messages,0,message_status}', 'accepted') ELSE q.reason END,
-         error_code = CASE WHEN wacta.rank(q.status) < wacta.rank('accepted') THEN NULL ELSE q.error_code END,
-         lease_until = NULL,
-         wamid = coalesce(q.wamid, left(answer #>> '{messages,0,id}', 300)),
-         provider_request_id = coalesce(q.provider_request_id, left(answer ->> 'id', 300)),
-         accepted_at = least(q.accepted_at, wacta.now())
-   WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
-  -- the wa_id may differ from the number we dialled; who answers from it is this person
-  INSERT INTO wacta.lead_identity (kind, value, lead_id)
-  SELECT 'wa_id', w, m.lead_id FROM left(answer #>> '{contacts,0,wa_id}', 200) w
-   WHERE w ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE (i.kind, i.value) IN (('phone', '+' || w), ('wa_id', w)))
-  ON CONFLICT DO NOTHING;
-  PERFORM wacta.on_taken(m);
-END
-$$;
-COMMENT ON FUNCTION wacta.on_accepted(wacta.message, jsonb) IS
-'The provider answered that it took the message; a webhook may have told more by then, and that stands.';
+COMMENT ON FUNCTION wacta.settle_attempt(wacta.message, text, integer, integer, jsonb, text, integer) IS
+'Settles an attempt that the provider did not answer by taking the message; returns in_doubt, fail or retry.';
 
 -- The sender waits; its queue is kept, not burnt.
 CREATE FUNCTION wacta.hold_channel(channel_id integer, stop boolean, until timestamptz, why text) RETURNS void
@@ -248,7 +271,7 @@ BEGIN
      AND (c.status = 'active' OR (c.status = 'paused' AND c.paused_until IS NOT NULL AND (stop OR c.paused_until < until)));
   IF FOUND THEN
     RAISE LOG 'channel % of wacta is % now: %', $1, CASE WHEN stop THEN 'stopped' ELSE 'paused until ' || until END, why
-      USING HINT = CASE WHEN stop THEN 'Mend what it says, then run wacta.resume_channel().' END;
+      USING HINT = CASE WHEN stop THEN 'Mend what it says, then run wacta.resume_channel().' ELSE 'It goes on by itself.' END;
   END IF;
 END
 $$;
@@ -292,22 +315,33 @@ COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, text, integer, text, i
 CREATE FUNCTION wacta.courier_settle(p_lead bigint[], p_message bigint[], p_attempt integer[], p_outcome text[], p_http_status integer[],
   p_retry_after integer[], p_body bytea[], p_error text[], p_elapsed_ms integer[])
 RETURNS TABLE (accepted integer, failed integer, in_doubt integer, retried integer)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
+  answers jsonb[] := ARRAY(SELECT CASE WHEN u.outcome = 'answered' THEN wacta.try_jsonb(u.body) END
+                             FROM unnest(p_outcome, p_body) WITH ORDINALITY u(outcome, body, n) ORDER BY u.n);
   m       wacta.message;
   r       record;
   verdict text;
 BEGIN
-  accepted := 0; failed := 0; in_doubt := 0; retried := 0;
-  -- In the order of leads: two couriers that settle at once, or a webhook between them, cannot deadlock.
-  FOR r IN SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, p_body, p_error, p_elapsed_ms)
-             AS u(lead, message, attempt, outcome, http_status, retry_after, body, error, elapsed_ms) ORDER BY lead, message
+  -- In one order: two couriers that settle at once, or a webhook between them, cannot deadlock.
+  PERFORM FROM wacta.message q JOIN unnest(p_lead, p_message) u(lead, message) ON (q.lead_id, q.message_id) = (u.lead, u.message)
+    ORDER BY q.lead_id, q.message_id FOR NO KEY UPDATE OF q;
+  SELECT wacta.settle_accepted(array_agg(u.lead), array_agg(u.message), array_agg(u.attempt), array_agg(u.http_status), array_agg(u.answer),
+                               array_agg(u.elapsed_ms)) INTO accepted
+    FROM unnest(p_lead, p_message, p_attempt, p_http_status, answers, p_elapsed_ms) u(lead, message, attempt, http_status, answer, elapsed_ms)
+   WHERE wacta.is_taken(u.http_status, u.answer);
+  failed := 0; in_doubt := 0; retried := 0;
+  FOR r IN
+    SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, answers, p_error, p_elapsed_ms)
+        AS u(lead, message, attempt, outcome, http_status, retry_after, answer, error, elapsed_ms)
+     WHERE wacta.is_taken(u.http_status, u.answer) IS NOT TRUE ORDER BY lead, message
   LOOP
     -- the attempt is the fence: a courier that comes late cannot overwrite its successor
-    SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id, q.attempts) = (r.lead, r.message, r.attempt) FOR NO KEY UPDATE;
+    SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id, q.attempts) = (r.lead, r.message, r.attempt);
     CONTINUE WHEN NOT FOUND;
-    verdict := wacta.settle_attempt(m, r.outcome, r.http_status, r.retry_after, r.body, r.error, r.elapsed_ms);
+    verdict := wacta.settle_attempt(m, r.outcome, r.http_status, r.retry_after, r.answer, r.error, r.elapsed_ms);
     accepted := accepted + (verdict = 'accepted')::integer;
     failed := failed + (verdict = 'fail')::integer;
     in_doubt := in_doubt + (verdict = 'in_doubt')::integer;

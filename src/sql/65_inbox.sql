@@ -288,7 +288,7 @@ BEGIN
   IF state = 'failed' THEN
     PERFORM wacta.apply_failure(m, e.code, e.detail);
   ELSE
-    PERFORM wacta.on_taken(m);
+    PERFORM wacta.on_taken(ARRAY[m]);
   END IF;
   RETURN 'status';
 END

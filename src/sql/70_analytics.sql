@@ -99,7 +99,7 @@ BEGIN
   SELECT * INTO c FROM wacta.channel x WHERE x.channel_id = wacta.default_channel();
   RETURN QUERY VALUES
     ('consent', l.consent <> 'withdrawn' AND (l.consent = 'granted' OR NOT (SELECT require_opt_in FROM wacta.config)), l.consent, NULL::timestamptz),
-    ('recipient', wacta.recipient($1) IS NOT NULL, CASE WHEN wacta.recipient($1) IS NULL THEN 'no phone number' ELSE 'known' END, NULL),
+    ('recipient', (SELECT r.kind IS NOT NULL FROM wacta.recipient($1) r), (SELECT coalesce(r.kind, 'no phone number') FROM wacta.recipient($1) r), NULL),
     ('template', t.status = 'APPROVED' AND t.held_reason IS NULL, coalesce('held: ' || t.held_reason, t.status), NULL),
     ('sender', c.status = 'active' OR (c.status = 'paused' AND c.paused_until <= wacta.now()),
      coalesce(c.status || ': ' || c.status_reason, c.status), CASE WHEN c.status = 'paused' THEN c.paused_until END);

@@ -69,9 +69,13 @@ sub next_due
 }
 ends('429 with Retry-After', { do => 'error', status => 429, code => 80007, retry_after => 300 }, qr/^answered 429 queued/);
 cmp_ok(next_due(), '>=', 299, 'seconds in Retry-After are heeded');
+# The sender waits, not only the message.
+is($node->safe_psql('crm', 'SELECT status FROM wacta.channel'), 'paused', 'by the whole sender');
+$node->safe_psql('crm', "SELECT wacta.resume_channel('meta')");
 ends('429 with a date', { do => 'error', status => 429, code => 80007, retry_after => 300, retry_after_date => \1 },
 	qr/^answered 429 queued/);
 cmp_ok(next_due(), '>=', 290, 'and so is a date');
+$node->safe_psql('crm', "SELECT wacta.resume_channel('meta')");
 
 my $before = requests();
 ends('a redirection', { do => 'redirect', status => 307, location => $double->url . '/v24.0/1/messages' },
