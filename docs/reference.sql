@@ -79,7 +79,8 @@ SELECT signature || E'  \n' || comment || E'\n' FROM routine WHERE schema = 'wac
 \qecho '## HTTP'
 \qecho
 \qecho 'One function an endpoint and method. A path may end in a slash or not; parameters that no function knows are ignored.'
-\qecho 'Arguments come from the path, the query and, with POST, a form or a JSON object. `bytea` is the raw body.'
+\qecho 'Arguments come from the path, the query and, with POST, a form or a JSON object; `confirm` only from the last two. `bytea`'
+\qecho 'is the raw body.'
 \qecho
 \qecho '| request | function | who may | |'
 \qecho '| --- | --- | --- | --- |'
@@ -96,7 +97,7 @@ SELECT format('| %s | `%s` | %s | %s |', route,
     (6, 'GET `/webhook/whatsapp/integration/`', 'webhook_challenge', ', with the verify token'),
     (7, 'POST `/webhook/whatsapp/integration/`, `…/delivery/`, `…/messages/`', 'webhook_whatsapp', ', with a signature or key'),
     (8, 'POST, GET `/webhook/ivr/<source>/`', 'webhook_ivr', ', with the key'),
-    (9, 'GET `/whatsapp-interactive/`', 'dashboard', '; others get the sign-in page'),
+    (9, 'GET `/whatsapp-interactive/`, GET `/login/`', 'dashboard', '; others get the sign-in page'),
     (10, 'POST `/login/`', 'login', ''),
     (11, 'POST `/logout/`', 'logout', ''),
     (12, 'GET `/health/`', 'health', '')) AS h (nr, route, name, proof)
@@ -108,6 +109,11 @@ SELECT format('| %s | `%s` | %s | %s |', route,
 \qecho '(`Authorization: Bearer`, HS256 or RS256, claim `role`).'
 \qecho
 \qecho 'An error is JSON, `{"code", "message", "details", "hint"}`; `code` is the SQLSTATE. `PTxyz` is HTTP status xyz.'
+\qecho
+\qecho 'Limits of the gateway: a form or JSON has at most 64 kB and JSON 32 levels (413, 400), a webhook `--max-body` (413), a head'
+\qecho '`--max-headers` and 100 lines (400). Two sign-ins are under way at once; a further one gets 429. A request for which there'
+\qecho 'is no connection, or a body for which there is no memory, gets 503. 429 and 503 come with `Retry-After`. POST `/login/` and'
+\qecho '`/logout/` from another site, and any POST from there with a session cookie, get 403.'
 \qecho
 \qecho '## Settings of the server'
 \qecho

@@ -119,6 +119,7 @@ CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS json LANGUAGE sql AS $$
 $$;
 
 CREATE FUNCTION wacta_api.login(username text, password text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
+	SELECT wacta_api.play(coalesce(username, ''), password);
 	SELECT wacta_api.answer('303', '[{"Location":"/whatsapp-interactive/"},{"Set-Cookie":"wacta_session=x; HttpOnly"}]');
 	SELECT NULL::bytea
 $$;

@@ -33,6 +33,7 @@ for my $slash ('', '/')
 	is(seen(GET => "/generate-ai-template$slash?project=p")->{args}{project}, 'p', "template$slash");
 	is(seen(GET => "/whatsapp-interactive$slash")->{path}, '/whatsapp-interactive', "dashboard$slash");
 	is(ask(POST => "/login$slash")->{status}, 303, "POST /login$slash");
+	is(seen(GET => "/login$slash?days=3")->{args}{days}, '3', "GET /login$slash is the dashboard");
 	is(ask(POST => "/logout$slash")->{status}, 204, "POST /logout$slash");
 	is(seen(POST => "/webhook/whatsapp/integration$slash")->{path}, '/webhook/whatsapp/integration', "webhook$slash");
 	is(seen(POST => "/webhook/whatsapp/integration/$_$slash")->{path}, "/webhook/whatsapp/integration/$_", "webhook/$_$slash")
@@ -46,6 +47,13 @@ is_deeply(seen(GET => '/t/abc?utm_source=x&fbclid=y&action=no%20way&lead_id')->{
 is_deeply(seen(POST => '/t/abc?action=query&token=query', { form => { action => "body+&=\x{e4}", token => 'body', confirm => 1 } })->{args},
 	{ token => 'abc', action => "body+&=\x{e4}", lead_id => undef, confirm => '1' },
 	'path wins over body, body over query');
+# The explicit yes takes the page's own form.
+for my $link ('/t/abc?confirm=yes', '/track/12?token=12:1:ab&confirm=yes', '/t/abc%3Fconfirm=yes', '/t/abc?a.confirm=yes')
+{
+	is(seen(POST => $link)->{args}{confirm}, undef, "no yes by a link alone: $link");
+	is(seen(POST => $link, { form => { confirm => 'no.' } })->{args}{confirm}, 'no', 'but by a form');
+}
+is(seen(POST => '/t/abc', { json => { confirm => 'yes' } })->{args}{confirm}, 'yes', 'or by JSON');
 is(ask(POST => '/send-interactive-message/', { headers => agent(), content => '{"lead_id":12}' })->{status},
 	415, 'JSON must say that it is JSON');
 my $json = { %{ agent() }, 'content-type' => 'application/json; charset=utf-8' };
@@ -60,6 +68,13 @@ for my $bad ('{"lead_id":', '[1]', '"x"', '{"lead_id":"\ud800"}', '{"a":"\u0000"
 	is(ask(POST => '/send-interactive-message/', { headers => $json, content => $bad })->{json}{code},
 		'PGRST102', "refused as JSON: " . quotemeta $bad);
 }
+for my $deep ('[' x 31 . ']' x 31, '"' . '[{' x 100 . '\"{"')
+{
+	is(seen(POST => '/send-interactive-message/', { headers => $json, content => qq({"template":$deep}) })->{args}{template},
+		decode_json("[$deep]")->[0] =~ /^ARRAY/ ? $deep : '[{' x 100 . '"{', 'depth of ' . substr $deep, 0, 40);
+}
+is(ask(POST => '/send-interactive-message/', { headers => $json, content => '{"template":' . '[' x 32 . ']' x 32 . '}' })->{json}{code},
+	'PGRST102', 'JSON too deep');
 is(ask(POST => '/send-interactive-message/', { headers => $json })->{status}, 200, 'an empty body has no arguments');
 is(ask(POST => '/t/x', { headers => { 'content-type' => 'multipart/form-data; boundary=x' }, content => 'x' })->{status},
 	415, 'no multipart');
@@ -111,6 +126,7 @@ is(seen(POST => "/webhook/ivr/smartflo/pathkey/?key=querykey", { headers => { 'X
 my $get = seen(GET => "/webhook/ivr/smartflo/?caller=%2B91&key=$key&b=2");
 is_deeply([ $get->{args}{body}, $get->{headers}{'x-wacta-key'}, $get->{headers}{'content-type'}, $get->{method}, $get->{read_only} ],
 	[ 'caller=%2B91&b=2', $key, 'application/x-www-form-urlencoded', 'POST', 'off' ], 'an IVR GET is a POST of its query');
+is(seen(GET => "/webhook/ivr/smartflo/?&&a=1&&&&key=$key&&b=2&&")->{args}{body}, 'a=1&b=2', 'without empty pairs');
 
 # The head: lower-case names, joined lines, nothing of ours from outside.
 my $head = seen(GET => '/t/x', { headers => {
@@ -136,7 +152,7 @@ is_deeply([ $options->{status}, $options->{headers}{allow} ], [ 204, 'OPTIONS, G
 my @refusals = (
 	[ DELETE => '/t/x',     405, 'OPTIONS, GET, HEAD, POST' ],
 	[ PUT    => '/health/', 405, 'OPTIONS, GET, HEAD' ],
-	[ GET    => '/login/',  405, 'OPTIONS, POST' ],
+	[ GET    => '/logout/', 405, 'OPTIONS, POST' ],
 	[ POST   => '/health/', 405, 'OPTIONS, GET, HEAD' ],
 	map { [ GET => $_, 404, undef ] } '/', '/t', '/t/', '/t//', '/t/a/b', '/health/x', '/Health', '//health',
 	'/webhook/ivr', '/webhook/ivr/a/b/c', '/' . 'a/' x 50);
@@ -153,6 +169,15 @@ is(ask(POST => '/webhook/ivr/x/', { content => 'x' x 102400 })->{status}, 200, '
 is(ask(POST => '/webhook/ivr/x/', { content => 'x' x 102401 })->{status}, 413, 'one byte more is refused');
 like($gateway->raw("POST /webhook/ivr/x/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
 		map({ "8000\r\n" . 'x' x 32768 . "\r\n" } 1 .. 4), "0\r\n\r\n"), qr{^HTTP/1.1 413}, 'also in chunks');
+my $form = { 'content-type' => 'application/x-www-form-urlencoded' };
+for my $path ('/t/x', '/login/', '/generate-ai-template/')
+{
+	my $answer = ask(POST => $path, { headers => { %$form, %{ agent() } }, content => '&' x 65530 . 'days=3' });
+	unlike($answer->{status}, qr/^4/, "a form of the largest size: $path");
+	$answer = ask(POST => $path, { headers => { %$form, %{ agent() } }, content => '&' x 65531 . 'days=3' });
+	is_deeply([ $answer->{status}, $answer->{json}{code}, $answer->{headers}{connection} ], [ 413, '54000', 'close' ], 'one byte more is refused');
+}
+is(ask(POST => '/send-interactive-message/', { headers => $json, content => '{"template":"' . 'x' x 65536 . '"}' })->{status}, 413, 'JSON too large');
 like($gateway->raw("GET /health/ HTTP/1.1\r\nX: " . 'x' x 9000 . "\r\n\r\n"), qr{^HTTP/1.1 4}, 'a head too large');
 
 # Several requests on one connection.

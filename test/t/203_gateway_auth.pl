@@ -72,6 +72,17 @@ my $seen = decode_json($gateway->request(GET => '/t/x', bearer(jwt({ role => 'st
 is_deeply($seen->{claims}, { role => 'stub_agent', sub => 'ann' }, 'request.jwt.claims');
 ok(!exists $seen->{headers}{authorization}, 'the token itself goes no further');
 
+# A webhook's bearer token is its provider's own.
+for my $token ($good, 'static-secret', jwt({ role => 'stub_agent', exp => $now - 60 }), '')
+{
+	for my $path ('/webhook/whatsapp/integration/', '/webhook/whatsapp/integration/delivery/', '/webhook/ivr/smartflo/')
+	{
+		my $with = { headers => { authorization => "Bearer $token", cookie => "wacta_session=$good" } };
+		my $answer = decode_json($gateway->request(POST => $path, $with)->{content});
+		is_deeply([ $answer->{role}, $answer->{headers}{authorization} ], [ 'stub_anon', "Bearer $token" =~ s/ $//r ], "passed to $path");
+	}
+}
+
 # The session cookie, and posts from elsewhere with it
 my $cookie = { cookie => "theme=dark; wacta_session=$good" };
 is(role_by({ headers => $cookie }), 'stub_agent', 'a good cookie');
@@ -94,6 +105,22 @@ like($gateway->raw("POST /t/x HTTP/1.1\r\nHost: crm.example:443\r\nOrigin: https
 is($gateway->request(POST => '/send-interactive-message/',
 		{ headers => { origin => 'http://evil.example', authorization => "Bearer $good" } })->{status}, 200, 'a bearer token may come from anywhere');
 is($gateway->request(POST => '/t/x', { headers => { origin => 'http://evil.example' } })->{status}, 200, 'a stranger too');
+
+# Signing in and out is nobody else's, with or without a cookie.
+my @session_posts = (@posts, [ { origin => 'null', 'sec-fetch-site' => 'same-origin' }, 200 ],
+	[ { origin => 'null', 'sec-fetch-site' => 'none' }, 403 ], [ { origin => 'http://evil.example', 'sec-fetch-site' => 'same-origin' }, 403 ],
+	[ { origin => 'http://evil.example', authorization => "Bearer $good" }, 403 ], [ { 'sec-fetch-site' => 'none' }, 200 ]);
+for my $post (@session_posts)
+{
+	my ($headers, $status) = @$post;
+	my $what = join ' ', map { "$_=$headers->{$_}" } sort keys %$headers;
+	for my $case ([ '/login/', 303 ], [ '/logout/', 204 ])
+	{
+		my ($path, $good_status) = @$case;
+		is($gateway->request(POST => $path, { headers => $headers })->{status}, $status == 200 ? $good_status : 403, "post to $path: $what");
+	}
+}
+is($gateway->request(GET => '/login/', { headers => { 'sec-fetch-site' => 'cross-site' } })->{status}, 200, 'a link to the form may stand anywhere');
 
 # The proxy's word for the address
 sub peer

@@ -25,6 +25,12 @@ sub busy { return $node->safe_psql('stub', q(SELECT count(*) FROM pg_stat_activi
 
 sub get { return "GET $_[0] HTTP/1.1\r\nHost: x\r\n\r\n" }
 
+sub post_form
+{
+	my ($path, $form) = @_;
+	return "POST $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " . length($form) . "\r\n\r\n$form";
+}
+
 # Help and refusals
 my ($out, $err);
 IPC::Run::run([ gateway_program(), '--help' ], '>', \$out, '2>', \$err);
@@ -92,6 +98,34 @@ is($gateway->request(GET => '/nowhere')->{status}, 404, 'what needs no database 
 like($gateway->drain($_, 5), qr{^HTTP/1.1 200}, 'those that run finish') for splice @sleepers;
 like($gateway->drain($_), qr{^HTTP/1.1 503}, 'those that waited too long were refused') for @waiting;
 is($gateway->request(GET => '/health/')->{status}, 200, 'and all is well again');
+
+# Passwords take long to check: two at once, whoever sends them.
+my $wide = WactaGateway->start($node, arguments => [ '--pool', '4' ]);
+my @logins = map { begin($wide, post_form('/login/', 'username=sleep-1.5')) } 1 .. 2;
+ok(until_true(sub { busy() == 2 }, 10), 'two logins are under way');
+$began = time;
+my $third = $wide->request(POST => '/login/', { form => { username => 'ann' }, headers => { accept => 'text/html' } });
+is_deeply([ $third->{status}, $third->{headers}{'retry-after'} ], [ 429, 2 ], 'a third is refused');
+like($third->{content}, qr/try again/, 'with a page that says so');
+cmp_ok(time - $began, '<', 1, 'at once');
+is($wide->request(GET => $_)->{status}, 200, "while $_ is answered") for '/health/', '/login/';
+like($wide->drain($_, 5), qr{^HTTP/1.1 303}, 'those that had begun end') for @logins;
+is($wide->request(POST => '/login/', { form => { username => 'ann' } })->{status}, 303, 'and others may begin');
+$wide->stop;
+
+# Bodies that wait are held in memory, but not without bound.
+my $narrow = WactaGateway->start($node, arguments => [ '--pool', '1', '--max-held', '1MB' ]);
+my $sleeper = begin($narrow, get('/t/sleep-1.5'));
+ok(until_true(sub { busy() == 1 }, 10), 'the connection is taken');
+my @held = map { begin($narrow, post_form('/webhook/ivr/x/', 'x' x 400_000)) } 1 .. 2;
+sleep 0.2;
+my $refused = $narrow->request(POST => '/webhook/ivr/x/', { content => 'x' x 400_000 });
+is_deeply([ $refused->{status}, $refused->{json}{code}, @{ $refused->{headers} }{qw(retry-after connection)} ],
+	[ 503, '53200', 2, 'close' ], 'a body for which there is no room is refused');
+is($narrow->request(GET => '/nowhere')->{status}, 404, 'others are answered');
+like($narrow->drain($_, 5), qr{^HTTP/1.1 200}, 'those that waited are served') for @held;
+is($narrow->request(POST => '/webhook/ivr/x/', { content => 'x' x 400_000 })->{status}, 200, 'and there is room again');
+$narrow->stop;
 
 # A database that does not answer
 is($gateway->request(GET => '/t/sleep-4')->{status}, 504, 'too slow a call is given up');

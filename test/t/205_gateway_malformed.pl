@@ -41,6 +41,13 @@ my %smuggled = (
 	'coding in disguise' => "${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n$hidden",
 	'GET with a body' => "GET /health/ HTTP/1.1\r\nHost: x\r\nContent-Length: " . length($hidden) . "\r\n\r\n$hidden",
 	'GET in chunks' => "GET /health/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n$hidden",
+	'length with a space' => "${post}Content-Length : " . length($hidden) . "\r\n\r\n$hidden",
+	'length with a tab' => "${post}Content-Length\t: " . length($hidden) . "\r\n\r\n$hidden",
+	'coding with a space' => "${post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n$hidden",
+	'a name in quotes' => "GET /health/ HTTP/1.1\r\nHost: x\r\n\"X\": 1\r\n\r\n$hidden",
+	'a name that is no ASCII' => "GET /health/ HTTP/1.1\r\nHost: x\r\nX\xa0: 1\r\n\r\n$hidden",
+	'no name' => "GET /health/ HTTP/1.1\r\nHost: x\r\n: 1\r\n\r\n$hidden",
+	'too many lines' => "GET /health/ HTTP/1.1\r\n" . "a:\r\n" x 101 . "\r\n$hidden",
 	'two hosts' => "GET /health/ HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n$hidden");
 for my $what (sort keys %smuggled)
 {
@@ -48,6 +55,13 @@ for my $what (sort keys %smuggled)
 	# For the end of a body that is far too large the library waits in vain.
 	like($answer, $what eq 'huge length' ? qr/^$/ : qr{^HTTP/1.1 4\d\d}, "refused: $what");
 	cmp_ok(scalar(() = $answer =~ m{HTTP/1.1 \d}g), '<', 2, 'and nothing behind it is answered');
+}
+# Of the sizes of chunks the library has a mind of its own, so they end the connection.
+for my $chunks ("5\r\nhello\r\n0\r\n\r\n", "5 ;a=b\r\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "0\r\nX-Trailer: x\r\n\r\n")
+{
+	my $answer = $gateway->raw("${post}Transfer-Encoding: chunked\r\n\r\n$chunks$hidden");
+	like($answer, qr{^HTTP/1.1 200.*\r\nConnection: close\r\n}s, 'a body in chunks: ' . $chunks =~ s/\r\n/ /gr);
+	unlike($answer, qr/HIDDEN|x-trailer/, 'nothing behind it is answered, and trailers are no headers');
 }
 well('smuggling');
 
@@ -67,6 +81,7 @@ my @broken = (
 	"${post}Content-Length: 10\r\nExpect: 100-continue\r\n\r\n", "${post}Content-Length: 10\r\nExpect: something\r\n\r\n",
 	"${post}Content-Length: 10\r\n\r\nshort", "POST /t/x HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 3000\r\n\r\n" . '[' x 3000,
 	"POST /t/x HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 6\r\n\r\n%&=%=\0");
+push @broken, "GET /health/ HTTP/1.1\r\n" . "a:\r\n" x 4000 . "\r\n";
 my $before = resident();
 for my $request (@broken)
 {
@@ -137,9 +152,49 @@ my $sent = 0;
 }
 like($gateway->drain($socket, 5), qr{^HTTP/1.1 413|^$}, "a huge body is refused ($sent bytes went out)");
 well('a huge body');
+
+# A line without end in a chunked body, of which the library would keep all
+$socket = $gateway->socket;
+$sent = 0;
+{
+	local $SIG{PIPE} = 'IGNORE';
+	syswrite $socket, "${post}Transfer-Encoding: chunked\r\n\r\n";
+	my $block = '0' x 65536;
+	for (1 .. 800)
+	{
+		my $wrote = syswrite $socket, $block;
+		last unless $wrote;
+		$sent += $wrote;
+	}
+}
+cmp_ok($sent, '<', 20_000_000, "a line without end is cut off ($sent bytes went out)");
+well('a line without end');
 # A sanitizer keeps what was freed for a while.
 cmp_ok(resident(), '<', $before + ($ENV{WACTA_GATEWAY} ? 400_000 : 40_000), 'memory stays within bounds');
 unlike($gateway->log_text, qr/Sanitizer|runtime error/, 'and no sanitizer complains');
+
+# Bodies on their way are held as well, and those who send them must not fill the memory together.
+my $small = WactaGateway->start($node, arguments => [ '--max-body', '100kB', '--max-headers', '8kB', '--max-held', '4MB' ]);
+my @senders = map { $small->socket } 1 .. 150;
+{
+	local $SIG{PIPE} = 'IGNORE';
+	syswrite $_, "${post}Content-Length: 100000\r\n\r\n" . 'x' x 90000 for @senders;
+}
+is($small->request(GET => '/health/')->{status}, 200, 'a small request is answered in the crush');
+is($small->request(POST => '/webhook/ivr/x/', { content => 'x' })->{status}, 503, 'a body is not');
+my @answers = map { $small->drain($_, 0.01) } @senders;
+my @cut = grep { $_ ne '' } @answers;
+cmp_ok(scalar @cut, '>=', 150 - 2 * 4096 / 90, 'those are cut off for whom there is no room');
+ok(!grep({ !m{^HTTP/1.1 503 .*\r\nRetry-After: 2\r\n}s } @cut), 'and told to come again');
+my @last = (grep { $answers[$_] eq '' } 0 .. $#senders)[ 0, 1 ];
+syswrite $senders[$_], 'x' x 10000 for @last;
+like($small->drain($senders[$_]), qr{^HTTP/1.1 503 .*"53200"}s, 'who has sent all of it as well') for @last;
+close $_ for @senders;
+ok(until_true(sub { $small->request(POST => '/webhook/ivr/x/', { content => 'x' })->{status} == 200 }, 10), 'then there is room again');
+like($small->log_text, qr/bytes held/, 'the shortage is in the log');
+is(scalar(() = $small->log_text =~ /bytes held/g), 1, 'once');
+is($small->stop, 0, 'and it ends in good order');
+unlike($small->log_text, qr/Sanitizer|runtime error/, 'with no complaint of a sanitizer');
 is($gateway->stop, 0, 'it ends in good order');
 unlike($gateway->log_text, qr/Sanitizer|runtime error|HIDDEN/, 'to the last');
 done_testing();
