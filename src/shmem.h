@@ -72,7 +72,7 @@ typedef struct CourierSlot
 
 	pid_t		pid;
 	Latch	   *latch;
-	pg_atomic_uint32 wakes;		/* commits that set the latch, for that is reset by waits for locks */
+	pg_atomic_uint32 wakes;		/* times the latch was set by a commit */
 
 	char		last_error[COURIER_ERROR_LEN];
 	TimestampTz last_error_at;

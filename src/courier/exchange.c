@@ -336,8 +336,8 @@ together(int *n)
 
 /*
  * Settles what has finished and claims as much as may be under way then, all in
- * one transaction: commits are what costs.  If that fails, it settles nothing
- * together of what it tried to: the reason may be any of them.
+ * one transaction: commits are what costs.  If that fails, any of the transfers
+ * may be the reason, so from then on each of them is settled alone.
  */
 void
 exchange(Courier *c, bool look)

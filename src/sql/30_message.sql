@@ -46,8 +46,12 @@ CREATE INDEX message_request ON wacta.message (provider_request_id) WHERE provid
 CREATE INDEX message_enqueued ON wacta.message (enqueued_at);
 CREATE INDEX message_template ON wacta.message (template_id, enqueued_at);
 
--- An enqueue or a requeue wakes the courier when, and only when, its transaction commits.
+-- An enqueue wakes the courier when, and only when, its transaction commits.
 CREATE TRIGGER wake_courier AFTER INSERT ON wacta.message
+  FOR EACH STATEMENT EXECUTE FUNCTION wacta.wake_courier();
+
+-- So does a template that may be sent again.
+CREATE TRIGGER wake_courier AFTER UPDATE ON wacta.template
   FOR EACH STATEMENT EXECUTE FUNCTION wacta.wake_courier();
 
 CREATE TABLE wacta.attempt (
@@ -320,6 +324,9 @@ BEGIN
   RETURNING m.status INTO result;
   IF result IS NULL THEN
     RAISE EXCEPTION 'message % is not in doubt', $1 USING ERRCODE = '55000', HINT = 'wacta.message_in_doubt lists those that are.';
+  END IF;
+  IF verdict = 'resend' THEN
+    PERFORM wacta.wake();
   END IF;
   RETURN result;
 END

@@ -18,7 +18,7 @@ COMMENT ON FUNCTION wacta.placeholder(text) IS 'A placeholder in a form: to, cus
 CREATE FUNCTION wacta.template_value(name text, variables jsonb, p wacta.project) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN $2 ? $1 OR $1 <> 'customer_name'
+  SELECT CASE WHEN $2 ->> $1 IS NOT NULL OR $1 <> 'customer_name'
               THEN wacta.parameter_text(coalesce($2 ->> $1, CASE $1 WHEN 'project_name' THEN p.name END),
                                         CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT c.brand FROM wacta.config c) END)
               ELSE wacta.placeholder('customer_name') END

@@ -174,9 +174,16 @@ DECLARE
   due bigint[] := ARRAY(SELECT i.inbox_id FROM wacta.inbox i
                          WHERE i.waiting > 0 AND i.replays < 9 AND i.applied_at < wacta.now() - interval '10 seconds' * 4 ^ i.replays
                          ORDER BY i.received_at LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED);
+  id  bigint;
 BEGIN
   UPDATE wacta.inbox i SET replays = i.replays + 1 WHERE i.inbox_id = ANY (due);
-  PERFORM wacta.apply_inbox(id) FROM unnest(due) id;
+  FOREACH id IN ARRAY due LOOP
+    BEGIN
+      PERFORM wacta.apply_inbox(id);
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      NULL;                                              -- somebody holds what it needs: its next turn comes
+    END;
+  END LOOP;
   RETURN cardinality(due);
 END
 $$;
