@@ -4,8 +4,9 @@
 \i :include
 \set include :abs_srcdir '/sql/include/site.sql'
 \i :include
-SELECT wacta.upsert_lead('9876500001', 'Asha <b>Rao</b>', 'Green Acres') AS lead, wacta.send_interactive(1) AS message \gset
-SELECT wacta.mint_signed(1, 1, 'interested', wacta.now(), NULL) AS yes, wacta.mint_signed(1, 1, 'not_interested', wacta.now(), NULL) AS no, wacta.mint_token(1) AS seed \gset
+SELECT wacta.upsert_lead('9876500001', 'Asha <b>Rao</b>', 'Green Acres') AS asha \gset
+SELECT wacta.send_interactive(:asha) AS message \gset
+SELECT wacta.mint_signed(:asha, :message, 'interested', wacta.now(), NULL) AS yes, wacta.mint_signed(:asha, :message, 'not_interested', wacta.now(), NULL) AS no, wacta.mint_token(:asha) AS seed \gset
 DO $$ BEGIN PERFORM wacta.set_session_secret('a session secret of 32 characters and more'), wacta.add_staff('asha', 'correct horse battery'); END $$;
 
 -- A request as the gateway or PostgREST makes it; what is said of a page is its status, its type, and which page it is.
@@ -27,8 +28,8 @@ SELECT p.* FROM pg_temp.page(wacta_api.track_page(:'yes')) p;
 SELECT name, pg_temp.header(name) ~ pattern AS as_it_should FROM (VALUES ('Cache-Control', '^no-store$'), ('X-Content-Type-Options', '^nosniff$'), ('Referrer-Policy', '^(no-referrer|same-origin)$'), ('X-Frame-Options', '^DENY$'), ('X-Robots-Tag', 'noindex'),
   ('Content-Security-Policy', '^default-src ''none''; style-src ''sha256-[A-Za-z0-9+/=]{44}''; script-src ''sha256-[A-Za-z0-9+/=]{44}''; .*base-uri ''none''; frame-ancestors ''none''')) v(name, pattern);
 COMMIT;
-SELECT what, p.* FROM (VALUES (1, 'not interested', :'no', NULL, NULL), (2, 'seed', :'seed', 'interested', NULL), (3, 'seed with its lead', :'seed', 'interested', '1'), (4, 'in the words of the old system', :'seed', 'Not Interested', '1'),
-    (5, 'nothing', NULL, NULL, NULL), (6, 'empty', '', '', ''), (7, 'junk', 'junk', NULL, NULL), (8, 'no action', :'seed', NULL, NULL), (9, 'unknown action', :'seed', 'delete', NULL), (10, 'another lead', :'seed', 'interested', '2'),
+SELECT what, p.* FROM (VALUES (1, 'not interested', :'no', NULL, NULL), (2, 'seed', :'seed', 'interested', NULL), (3, 'seed with its lead', :'seed', 'interested', :'asha'), (4, 'in the words of the old system', :'seed', 'Not Interested', :'asha'),
+    (5, 'nothing', NULL, NULL, NULL), (6, 'empty', '', '', ''), (7, 'junk', 'junk', NULL, NULL), (8, 'no action', :'seed', NULL, NULL), (9, 'unknown action', :'seed', 'delete', NULL), (10, 'another lead', :'seed', 'interested', :'message'),
     (11, 'no lead at all', :'seed', 'interested', '1; DROP TABLE'), (12, 'another action', :'yes', 'not_interested', NULL)) v(nr, what, token, action, lead),
   LATERAL (SELECT * FROM pg_temp.page(wacta_api.track_page(token, action, lead))) p ORDER BY nr;
 RESET role;
@@ -61,19 +62,21 @@ SELECT wacta_http.html_escape('<a href="x" id=''y''>&</a>'), wacta_http.render('
 UPDATE wacta.lead SET project_id = (SELECT project_id FROM wacta.project WHERE name = 'Green Acres');
 
 -- Staff: a message to a lead
+CREATE FUNCTION pg_temp.named(answer jsonb) RETURNS jsonb LANGUAGE sql AS
+$$ SELECT $1 || jsonb_build_object('lead_id', pg_temp.who(($1 ->> 'lead_id')::bigint), 'message_id', pg_temp.nr(($1 ->> 'message_id')::bigint)) $$;
 SELECT pg_temp.request('wacta_agent');
-SELECT wacta_api.send_interactive_message('1') - 'message_id' AS answer, current_setting('response.status') AS status;
+SELECT pg_temp.named(wacta_api.send_interactive_message(:'asha')) AS answer, current_setting('response.status') AS status;
 SELECT wacta_api.interactive_analytics() ->> 'period_days' AS days, wacta_api.interactive_analytics('7') ->> 'period_days' AS seven;
-SELECT pg_temp.attempt(s) FROM unnest(ARRAY['SELECT wacta_api.send_interactive_message(''99'')', 'SELECT wacta_api.send_interactive_message(''x'')', 'SELECT wacta_api.send_interactive_message(NULL)', 'SELECT wacta_api.send_interactive_message('''')', 'SELECT wacta_api.send_interactive_message(''1'', ''no_such_template'')',
+SELECT pg_temp.attempt(s) FROM unnest(ARRAY['SELECT wacta_api.send_interactive_message(''4711'')', 'SELECT wacta_api.send_interactive_message(''x'')', 'SELECT wacta_api.send_interactive_message(NULL)', 'SELECT wacta_api.send_interactive_message('''')', format('SELECT wacta_api.send_interactive_message(%L, ''no_such_template'')', :'asha'),
   'SELECT wacta_api.interactive_analytics(''0'')', 'SELECT wacta_api.interactive_analytics(''abc'')', 'SELECT wacta_api.interactive_analytics(''99999999999'')', 'SELECT wacta_api.interactive_analytics('''')', 'SELECT wacta_api.interactive_analytics(NULL)']) s;
 SELECT wacta_api.generate_ai_template('Green Acres', 'Meera') #>> '{template,components,0,example,body_text,0,0}' AS example, wacta_api.generate_ai_template('') -> 'findings' AS findings, wacta_api.generate_ai_template('Green Acres') ->> 'prompt' LIKE '%project_update_template%' AS prompt;
 RESET role;
 SELECT wacta.log_ivr_call('9876500002', project => 'Green Acres') AS call \gset
 SELECT wacta.lead_by_phone('9876500002') AS lead \gset
-SELECT wacta.opt_out(1, 'test');
+SELECT wacta.opt_out(:asha, 'test');
 SELECT pg_temp.request('wacta_agent');
-SELECT wacta_api.send_interactive_message('1') - 'message_id' AS answer, current_setting('response.status') AS status;
-SELECT wacta_api.send_interactive_message(:'lead', call_id => :'call') - 'message_id' AS answer, current_setting('response.status') AS status;
+SELECT pg_temp.named(wacta_api.send_interactive_message(:'asha')) AS answer, current_setting('response.status') AS status;
+SELECT pg_temp.named(wacta_api.send_interactive_message(:'lead', call_id => :'call')) AS answer, current_setting('response.status') AS status;
 RESET role;
 SELECT processed_at IS NOT NULL AS processed, outcome, message_id IS NOT NULL AS message FROM wacta.ivr_call;
 
@@ -93,6 +96,12 @@ SELECT pg_temp.request('wacta_anon', '{"x-wacta-source": "smartflo", "x-wacta-ke
 SELECT wacta_api.webhook_ivr('{"call_id": "w2", "customer_no_with_prefix ": "+919876500003"}') AS answer, current_setting('response.status') AS status;
 RESET role;
 SELECT provider, kind, proved, reason, items FROM wacta.inbox ORDER BY inbox_id;
+-- one refusal too many to keep is a refusal all the same
+INSERT INTO wacta.inbox (provider, kind, body, proved, reason) SELECT 'meta', 'whatsapp', '', false, 'flood' FROM generate_series(1, 1000);
+SELECT pg_temp.request('wacta_anon');
+SELECT wacta_api.webhook_whatsapp('{"entry": ["another"]}') AS answer, current_setting('response.status') AS status;
+RESET role;
+SELECT count(*) AS kept FROM wacta.inbox WHERE body <> '' AND body = '{"entry": ["another"]}';
 SELECT source, provider_call_id, caller FROM wacta.ivr_call WHERE source = 'smartflo';
 
 -- Sessions: the dashboard asks to sign in; the fifth failure locks the account for half a minute, also for the right password, the sixth for a minute
@@ -114,14 +123,38 @@ SELECT pg_temp.request('wacta_anon');
 SELECT wacta_api.login('asha', 'correct horse battery') = '' AS empty_body, current_setting('response.status') AS status;
 RESET role;
 SELECT failures, locked_until FROM wacta.staff;
+-- each further failure locks for twice as long, a quarter of an hour at most; what is tried during a lock neither counts nor extends it
+CREATE FUNCTION pg_temp.fail() RETURNS TABLE (nr int, locked_for interval) LANGUAGE plpgsql AS $$
+BEGIN
+  FOR n IN 1..11 LOOP
+    PERFORM wacta_http.sign_in('asha', 'wrong');
+    SELECT s.failures, s.locked_until - wacta.now() INTO nr, locked_for FROM wacta.staff s;
+    RETURN NEXT;
+    IF nr >= 5 THEN
+      PERFORM pg_temp.advance(locked_for - interval '1 second'), wacta_http.sign_in('asha', 'wrong'), pg_temp.advance('1 second');
+    END IF;
+  END LOOP;
+END
+$$;
+SELECT * FROM pg_temp.fail();
+SELECT wacta_http.sign_in('asha', 'correct horse battery') IS NOT NULL AS then_the_right_one;
+SELECT failures, locked_until FROM wacta.staff;
+-- no session for a role that is none of staff's any more
+UPDATE wacta.staff SET role = 'wacta_anon';
+SELECT wacta_http.sign_in('asha', 'correct horse battery') IS NULL AS refused;
+UPDATE wacta.staff SET role = 'wacta_agent', failures = 0, locked_until = NULL;
 
 -- A session ends with its account: another password, another role, disabled. Tokens that name no account of ours live as long as they say
 CREATE FUNCTION pg_temp.as_session(username text, role text, age interval) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   answer text;
+  asha   bigint := pg_temp.lead(1);
 BEGIN
   PERFORM pg_temp.request('wacta_agent'), set_config('request.jwt.claims', jsonb_build_object('sub', $1, 'role', $2, 'iat', extract(epoch FROM wacta.now() - $3)::bigint)::text, false);
-  answer := pg_temp.attempt('SELECT wacta_api.interactive_analytics()');
+  -- every function of the staff's tells the same
+  SELECT string_agg(DISTINCT pg_temp.attempt('SELECT ' || call), ', ') INTO answer
+    FROM unnest(ARRAY['wacta_api.interactive_analytics()', 'wacta_api.generate_ai_template()', format('wacta_api.send_interactive_message(%L)', asha)]) call;
+  answer := answer || ', ' || (SELECT p.status || ' ' || p.page FROM pg_temp.page(wacta_api.dashboard()) p);
   PERFORM set_config('role', 'none', false), set_config('request.jwt.claims', '', false);
   RETURN answer;
 END

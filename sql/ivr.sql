@@ -8,7 +8,7 @@
 
 -- Logged by hand: the lead is found or made, and a caller has agreed by calling
 SELECT wacta.log_ivr_call('9876500001', '18001234567', project => 'Green Acres', name => 'Asha Rao') AS call;
-SELECT call_id, source, provider_call_id, lead_id, caller_raw, caller, called, direction, started_at, processed_at, outcome FROM wacta.ivr_call;
+SELECT call_id, source, provider_call_id, pg_temp.who(lead_id) AS who, caller_raw, caller, called, direction, started_at, processed_at, outcome FROM wacta.ivr_call;
 SELECT l.name, l.source, l.consent, e.reason, e.evidence FROM wacta.lead l JOIN wacta.consent_event e USING (lead_id);
 -- the same call again is the same call, which grows: ringing, answered, ended
 SELECT wacta.log_ivr_call('9876500001', source => 'smartflo', provider_call_id => 'c1', status => 'ringing') AS a,
@@ -19,8 +19,8 @@ SELECT caller, status, digits, duration, raw FROM wacta.ivr_call WHERE source = 
 SELECT wacta.log_ivr_call('anonymous', source => 'smartflo', provider_call_id => 'c2') AS call \gset
 SELECT lead_id, caller_raw, caller FROM wacta.ivr_call WHERE call_id = :call;
 -- who has said stop is not asked to be contacted by calling
-SELECT wacta.opt_out(1, 'test'), wacta.log_ivr_call('9876500001') > 0 AS called;
-SELECT consent FROM wacta.lead WHERE lead_id = 1;
+SELECT wacta.opt_out(pg_temp.lead(1), 'test'), wacta.log_ivr_call('9876500001') > 0 AS called;
+SELECT consent FROM wacta.lead WHERE lead_id = pg_temp.lead(1);
 -- an outbound call is nobody's consent
 SELECT wacta.log_ivr_call('9876500002', direction => 'outbound') > 0;
 SELECT consent FROM wacta.lead WHERE lead_id = wacta.lead_by_phone('9876500002');
@@ -28,11 +28,11 @@ SELECT consent FROM wacta.lead WHERE lead_id = wacta.lead_by_phone('9876500002')
 -- Processing: a row a call, the oldest first, one message a person
 SELECT wacta.log_ivr_call('9876500003', started_at => '2025-08-26 09:00+05:30', project => 'Green Acres') > 0, wacta.log_ivr_call('9876500003', started_at => '2025-08-26 09:05+05:30') > 0,
        wacta.log_ivr_call('9876500004', started_at => '2025-08-26 08:00+05:30', project => 'Green Acres') > 0;
-SELECT l.lead_id, p.lead_id IS NOT DISTINCT FROM l.lead_id AS same, p.message_id IS NOT NULL AS message, p.outcome FROM wacta.process_ivr(2) p LEFT JOIN wacta.lead l USING (lead_id);
+SELECT pg_temp.who(l.lead_id) AS who, p.lead_id IS NOT DISTINCT FROM l.lead_id AS same, p.message_id IS NOT NULL AS message, p.outcome FROM wacta.process_ivr(2) p LEFT JOIN wacta.lead l USING (lead_id);
 SELECT c.caller_raw, p.outcome FROM wacta.process_ivr(100) p JOIN wacta.ivr_call c USING (call_id) ORDER BY c.started_at, c.call_id;
 SELECT count(*) AS again FROM wacta.process_ivr();
 SELECT count(*) AS unprocessed FROM wacta.ivr_call WHERE processed_at IS NULL;
-SELECT l.lead_id, m.purpose, m.status, m.reason, count(*) FROM wacta.message m JOIN wacta.lead l USING (lead_id) GROUP BY 1, 2, 3, 4 ORDER BY 1;
+SELECT pg_temp.who(l.lead_id) AS who, m.purpose, m.status, m.reason, count(*) FROM wacta.message m JOIN wacta.lead l USING (lead_id) GROUP BY 1, 2, 3, 4 ORDER BY 1;
 -- the number of an anonymous call comes later: it is processed then, and not again
 SELECT wacta.log_ivr_call('9876500005', source => 'smartflo', provider_call_id => 'c2') = :call AS same_call;
 SELECT p.call_id = :call AS that_one, p.outcome FROM wacta.process_ivr() p;

@@ -6,18 +6,20 @@
 \i :include
 
 -- One person, four spellings; a name or a project that is given replaces the old one, one that is not does not
-SELECT wacta.upsert_lead('9876500001', 'Asha Rao', 'Green Acres') AS a, wacta.upsert_lead('+91 98765 00001') AS b, wacta.upsert_lead('09876500001', owner => 'ravi') AS c, wacta.upsert_lead('919876500001', 'Asha R.', source => 'csv') AS d;
+SELECT wacta.upsert_lead('9876500001', 'Asha Rao', 'Green Acres') AS a, wacta.upsert_lead('+91 98765 00001') AS b, wacta.upsert_lead('09876500001', owner => 'ravi') AS c, wacta.upsert_lead('919876500001', 'Asha R.', source => 'csv') AS d \gset
+SELECT :a = :b AS ab, :b = :c AS bc, :c = :d AS cd;
 SELECT l.name, l.status, l.stage, l.owner, l.source, l.consent, p.name AS project, l.created_at FROM wacta.lead l JOIN wacta.project p USING (project_id);
-SELECT kind, value, lead_id FROM wacta.lead_identity;
-SELECT wacta.lead_by_phone('0 98765-00001'), wacta.lead_by_phone('9876500002') AS nobody, wacta.lead_by_phone('junk') AS junk, wacta.lead_by_phone(NULL) AS nothing;
+SELECT kind, value, lead_id = :a AS hers FROM wacta.lead_identity;
+SELECT wacta.lead_by_phone('0 98765-00001') = :a AS hers, wacta.lead_by_phone('9876500002') AS nobody, wacta.lead_by_phone('junk') AS junk, wacta.lead_by_phone(NULL) AS nothing;
 
 -- A number that cannot be read is kept as it came. Two such people are two; the same one again is the same
-SELECT wacta.upsert_lead('unknown', 'Meera') AS a, wacta.upsert_lead('unknown', 'Kiran') AS b, wacta.upsert_lead(' unknown ', 'Meera') AS c, wacta.upsert_lead('12') AS d, wacta.upsert_lead(repeat('9', 5000)) AS e;
-SELECT lead_id, kind, left(value, 20) AS value, length(value) FROM wacta.lead_identity WHERE kind <> 'phone' ORDER BY lead_id;
+SELECT wacta.upsert_lead('unknown', 'Meera') AS a, wacta.upsert_lead('unknown', 'Kiran') AS b, wacta.upsert_lead(' unknown ', 'Meera') AS c, wacta.upsert_lead('12') AS d, wacta.upsert_lead(repeat('9', 5000)) AS e \gset
+SELECT count(DISTINCT id) AS people, :a = :c AS the_same FROM unnest(ARRAY[:a, :b, :c, :d, :e]) id;
+SELECT left(pg_temp.who(lead_id), 20) AS who, kind, left(value, 20) AS value, length(value) FROM wacta.lead_identity WHERE kind <> 'phone' ORDER BY lead_id;
 -- nothing can be sent to them until they have a phone
-SELECT m.status, m.reason FROM wacta.send_campaign('project_update_template', leads => '{2}') c JOIN LATERAL (SELECT c.outcome AS reason, 'suppressed' AS status) m ON true;
-INSERT INTO wacta.lead_identity (kind, value, lead_id) VALUES ('phone', '+919876500077', 2);
-SELECT outcome FROM wacta.send_campaign('project_update_template', leads => '{2}');
+SELECT m.status, m.reason FROM wacta.send_campaign('project_update_template', leads => ARRAY[:a]) c JOIN LATERAL (SELECT c.outcome AS reason, 'suppressed' AS status) m ON true;
+INSERT INTO wacta.lead_identity (kind, value, lead_id) VALUES ('phone', '+919876500077', :a);
+SELECT outcome FROM wacta.send_campaign('project_update_template', leads => ARRAY[:a]);
 
 -- A new project name makes a project, the same name does not
 SELECT wacta.upsert_lead('9876500003', project => 'Blue Hills') > 0, wacta.upsert_lead('9876500004', project => 'Blue Hills') > 0, wacta.upsert_lead('9876500004', project => '') > 0;
@@ -37,6 +39,17 @@ SELECT name FROM wacta.lead WHERE lead_id = wacta.upsert_lead('9876500001', E'  
 -- Staff: a role of theirs sees the dashboard and has no power over the server
 SELECT role, pg_temp.attempt(format('SELECT wacta.add_staff(''ravi'', ''a long password'', role => %L)', role)) FROM unnest('{wacta_agent,wacta_anon,wacta_courier,wacta_gateway,pg_monitor,no_such_role,NULL}'::text[]) role;
 SELECT pg_temp.attempt(format('SELECT wacta.add_staff(''ravi'', ''a long password'', role => %L)', session_user)) AS a_superuser;
+-- a role of the site's own will do, when it was given the rights and none over the server
+CREATE ROLE regress_wacta_sales;
+SELECT wacta.grant_agent('regress_wacta_sales');
+SELECT pg_temp.attempt('SELECT wacta.add_staff(''ravi'', ''a long password'', role => ''regress_wacta_sales'')') AS a_role_of_the_site;
+ALTER ROLE regress_wacta_sales CREATEROLE;
+SELECT pg_temp.attempt('SELECT wacta.add_staff(''ravi'', ''a long password'', role => ''regress_wacta_sales'')') AS that_makes_roles;
+ALTER ROLE regress_wacta_sales NOCREATEROLE;
+GRANT EXECUTE ON FUNCTION wacta.unseal(bytea) TO regress_wacta_sales;
+SELECT pg_temp.attempt('SELECT wacta.add_staff(''ravi'', ''a long password'', role => ''regress_wacta_sales'')') AS that_reads_secrets;
+DROP OWNED BY regress_wacta_sales;
+DROP ROLE regress_wacta_sales;
 DELETE FROM wacta.staff;
 ALTER SEQUENCE wacta.staff_staff_id_seq RESTART;
 SELECT wacta.add_staff('asha', 'correct horse battery', 'Asha') AS id;

@@ -23,12 +23,17 @@ SELECT pg_read_file('wacta.key') ~ '^[0-9a-f]{64}\n$' AS hexadecimal, size FROM 
 
 -- Without it, with another one, or with one that others can read, nothing is opened; opening never makes one
 SELECT wacta.seal('the secret') AS sealed \gset
+SELECT wacta.send_interactive(wacta.upsert_lead('9876500001', 'Asha', 'Green Acres')) AS message \gset
+SELECT count(*) AS claimed FROM wacta.courier_claim(0, 1);
 \! mv "$WACTA_DATA/wacta.key" "$WACTA_DATA/wacta.key.kept"
 SELECT pg_temp.attempt(format('SELECT wacta.unseal(%L)', :'sealed')) AS without_a_file;
 SELECT count(*) AS made_by_opening FROM pg_ls_dir('.') f WHERE f = 'wacta.key';
 SELECT octet_length(wacta.seal('x')) > 1 AS sealing_makes_one;
 \! stat -c %a "$WACTA_DATA/wacta.key"
 SELECT pg_temp.attempt(format('SELECT wacta.unseal(%L)', :'sealed')) AS with_another_key, pg_temp.attempt('SELECT * FROM wacta.courier_channel(1)') AS courier;
+-- an answer that cannot be compared with the secrets is settled, and not shown
+SELECT failed FROM wacta.courier_settle(ARRAY[pg_temp.lead(1)], ARRAY[:message], '{1}', '{answered}', '{400}', '{NULL}', ARRAY['{"error": {"code": 131026, "message": "EAAG-access-token"}}'::bytea], '{NULL}', '{1}');
+SELECT status, reason FROM wacta.message;
 \! chmod 640 "$WACTA_DATA/wacta.key"
 SELECT pg_temp.attempt('SELECT wacta.seal(''x'')') AS readable_by_others;
 \! chmod 600 "$WACTA_DATA/wacta.key" && printf 'not a key' > "$WACTA_DATA/wacta.key"
@@ -43,8 +48,22 @@ SELECT pg_temp.attempt('SELECT wacta.unseal(''\x00'')') AS junk, pg_temp.attempt
 SELECT wacta.set_credential('main', 'access_token', 'EAAG-third-token') > 0 AS set \; SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid();
 SELECT wacta.add_signing_key('a key that nobody sees') > 0 AS added, (SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS seen;
 
--- Errors of these functions quote no secret
+-- and from the log, in whatever case it was written; what is no secret is shown, and so is what is said of the key's file
+SET client_min_messages = log;
+SET log_statement = 'all';
+SELECT wacta.set_credential('main', 'access_token', 'EAAG-third-token') > 0 AS set;
+select WACTA.Set_Credential('main', 'access_token', 'EAAG-third-token') > 0 as set;
+SELECT reason FROM WACTA.EXAMINE_TOKEN('EAAG-token', NULL, NULL);
+SELECT 'no secret' AS shown;
+RESET log_statement;
+\! mv "$WACTA_DATA/wacta.key" "$WACTA_DATA/wacta.key.kept"
+SELECT length(wacta.seal('x')) > 1 AS sealed;
+RESET client_min_messages;
+\! mv "$WACTA_DATA/wacta.key.kept" "$WACTA_DATA/wacta.key"
+
+-- Errors of these functions quote no secret, also when their arguments are mixed up
 SELECT pg_temp.attempt(s) FROM unnest(ARRAY[$$SELECT wacta.set_credential('nobody', 'access_token', 'EAAG-fourth-token')$$, $$SELECT wacta.set_credential('main', 'unheard-of', 'EAAG-fourth-token')$$, $$SELECT wacta.set_credential('main', 'webhook_key', 'short-one')$$,
+  $$SELECT wacta.set_credential('EAAG-fourth-token', 'access_token', 'main')$$, $$SELECT wacta.set_credential('main', 'EAAG-fourth-token', 'access_token')$$, $$SELECT wacta.add_staff('EAAG a password', 'ravi ravi ravi')$$, $$SELECT wacta.add_staff('ravi', 'a long password', role => 'EAAG-a-password')$$,
   $$SELECT wacta.set_session_secret('too-short')$$, $$SELECT wacta.add_staff('a b', 'EAAG-a-password')$$, $$SELECT wacta.record_click('EAAG-token')$$, $$SELECT * FROM wacta.verify_token('EAAG-token')$$]) s;
 
 -- Secrets from files: from the directory that a superuser has named, and from nowhere else

@@ -80,28 +80,28 @@ BEGIN
   RETURN CASE WHEN answer LIKE '42501%' THEN 'refused' ELSE split_part(answer, ' ', 1) END;
 END
 $$;
-SELECT wacta.upsert_lead('9876500001', 'Asha', 'Green Acres'), wacta.send_interactive(1);
+SELECT wacta.send_interactive(wacta.upsert_lead('9876500001', 'Asha', 'Green Acres')) > 0 AS message;
 SELECT what, pg_temp.as_role('wacta_anon', what) AS anon, pg_temp.as_role('wacta_agent', what) AS agent, pg_temp.as_role('wacta_admin', what) AS admin,
        pg_temp.as_role('wacta_courier', what) AS courier, pg_temp.as_role('wacta_gateway', what) AS gateway
   FROM unnest(ARRAY[
     'SELECT * FROM wacta.lead', 'SELECT * FROM wacta.credential', 'SELECT sealed FROM wacta.credential', 'SELECT kind FROM wacta.credential', 'SELECT * FROM wacta.signing_key', 'SELECT key_id FROM wacta.signing_key',
     'SELECT password_hash FROM wacta.staff', 'SELECT username FROM wacta.staff', 'SELECT * FROM wacta.inbox', 'SELECT * FROM wacta.message', 'SELECT * FROM wacta.open_follow_up', 'SELECT * FROM wacta.daily_funnel',
     'SELECT * FROM wacta.message_in_doubt', 'SELECT * FROM wacta.suppression', 'SELECT * FROM wacta.recent_interaction', 'SELECT * FROM wacta.recent_ivr_call', 'SELECT * FROM wacta.message_accounting',
-    'INSERT INTO wacta.message (lead_id, purpose, channel_id, expires_at) VALUES (1, ''pitch'', 1, now())', 'UPDATE wacta.lead SET consent = ''granted''', 'UPDATE wacta.lead SET owner = ''ravi''', 'UPDATE wacta.message SET status = ''queued''',
-    'DELETE FROM wacta.lead_note', 'INSERT INTO wacta.consent_event (lead_id, event, reason) VALUES (1, ''granted'', ''x'')', 'UPDATE wacta.config SET brand = brand',
+    'INSERT INTO wacta.message (lead_id, purpose, channel_id, expires_at) VALUES (pg_temp.lead(1), ''pitch'', 1, now())', 'UPDATE wacta.lead SET consent = ''granted''', 'UPDATE wacta.lead SET owner = ''ravi''', 'UPDATE wacta.message SET status = ''queued''',
+    'DELETE FROM wacta.lead_note', 'INSERT INTO wacta.consent_event (lead_id, event, reason) VALUES (pg_temp.lead(1), ''granted'', ''x'')', 'UPDATE wacta.config SET brand = brand',
     'UPDATE wacta.channel SET display_phone = NULL', 'UPDATE wacta.channel SET base_url = ''https://evil.example''', 'UPDATE wacta.error_rule SET note = note', 'INSERT INTO wacta.error_rule VALUES (131049, ''fail'')', 'DELETE FROM wacta.token_refusal',
-    'SELECT nextval(''wacta.lead_lead_id_seq'')', 'SELECT wacta.unseal(''\x00'')', 'SELECT wacta.seal(''x'')', 'SELECT * FROM wacta.secrets(1, NULL, ''access_token'')', 'SELECT wacta.read_secret_file(''x'')',
-    'SELECT wacta.session_jwt(''{}'')', 'SELECT wacta.mint_signed(1, NULL, ''interested'', wacta.now(), NULL)', 'SELECT wacta.enqueue(1, ''other'', NULL)', 'SELECT wacta.decide(1, NULL, ''interested'', ''x'', true, ''{}'')',
+    'SELECT nextval(''wacta.lead_or_message_id'')', 'SELECT wacta.unseal(''\x00'')', 'SELECT wacta.seal(''x'')', 'SELECT * FROM wacta.secrets(1, NULL, ''access_token'')', 'SELECT wacta.read_secret_file(''x'')',
+    'SELECT wacta.session_jwt(''{}'')', 'SELECT wacta.mint_signed(pg_temp.lead(1), NULL, ''interested'', wacta.now(), NULL)', 'SELECT wacta.enqueue(pg_temp.lead(1), ''other'', NULL)', 'SELECT wacta.decide(pg_temp.lead(1), NULL, ''interested'', ''x'', true, ''{}'')',
     'SELECT wacta.find_or_create_lead(''phone'', ''+919876500009'', NULL, NULL, NULL)', 'SELECT wacta.grant_admin(''wacta_anon'')', 'SELECT wacta.create_roles()', 'SELECT wacta.password_hash(''x'')', 'SELECT wacta.hmac_sha256(''a'', ''b'')',
-    'SELECT * FROM wacta.verify_token(wacta.mint_token(1), 1)', 'SELECT wacta.mint_link(1, ''interested'')', 'SELECT wacta.normalize_phone(''9876500001'')', 'SELECT wacta.lead_by_phone(''9876500001'')', 'SELECT wacta.upsert_lead(''9876500001'')',
-    'SELECT wacta.upsert_lead(''9876500077'', ''New'', ''New Project'', owner => ''ravi'')', 'SELECT wacta.add_note(1, ''x'')', 'SELECT wacta.log_ivr_call(''9876500001'')', 'SELECT * FROM wacta.process_ivr()', 'SELECT wacta.send_interactive(1)', 'SELECT wacta.send_brochure(1)',
-    'SELECT * FROM wacta.send_campaign(''project_update_template'')', 'SELECT wacta.cancel_message(1)', 'SELECT * FROM wacta.explain_send(1)', 'SELECT wacta.record_click(''x'')', 'SELECT wacta.opt_out(1)', 'SELECT wacta.opt_in(1, ''x'')',
-    'SELECT wacta.schedule_follow_up(1, ''x'')', 'SELECT wacta.close_follow_up(1, ''x'')', 'SELECT wacta.generate_template(''Green Acres'')', 'SELECT * FROM wacta.lint_template(wacta.generate_template())', 'SELECT wacta.ai_prompt()', 'SELECT * FROM wacta.analytics()', 'SELECT * FROM wacta.courier_status()',
+    'SELECT * FROM wacta.verify_token(wacta.mint_token(pg_temp.lead(1)), pg_temp.lead(1))', 'SELECT wacta.mint_link(pg_temp.lead(1), ''interested'')', 'SELECT wacta.normalize_phone(''9876500001'')', 'SELECT wacta.lead_by_phone(''9876500001'')', 'SELECT wacta.upsert_lead(''9876500001'')',
+    'SELECT wacta.upsert_lead(''9876500077'', ''New'', ''New Project'', owner => ''ravi'')', 'SELECT wacta.add_note(pg_temp.lead(1), ''x'')', 'SELECT wacta.log_ivr_call(''9876500001'')', 'SELECT * FROM wacta.process_ivr()', 'SELECT wacta.send_interactive(pg_temp.lead(1))', 'SELECT wacta.send_brochure(pg_temp.lead(1))',
+    'SELECT * FROM wacta.send_campaign(''project_update_template'')', 'SELECT wacta.cancel_message(pg_temp.message(1))', 'SELECT * FROM wacta.explain_send(pg_temp.lead(1))', 'SELECT wacta.record_click(''x'')', 'SELECT wacta.opt_out(pg_temp.lead(1))', 'SELECT wacta.opt_in(pg_temp.lead(1), ''x'')',
+    'SELECT wacta.schedule_follow_up(pg_temp.lead(1), ''x'')', 'SELECT wacta.close_follow_up(pg_temp.lead(1), ''x'')', 'SELECT wacta.generate_template(''Green Acres'')', 'SELECT * FROM wacta.lint_template(wacta.generate_template())', 'SELECT wacta.ai_prompt()', 'SELECT * FROM wacta.analytics()', 'SELECT * FROM wacta.courier_status()',
     'SELECT wacta.add_channel(format(''c%s'', clock_timestamp()), ''tata'')', 'SELECT wacta.pause_channel(''main'', ''x'')', 'SELECT wacta.resume_channel(''main'')', 'SELECT wacta.set_credential(''main'', ''access_token'', ''x'')', 'SELECT wacta.set_credential_file(''main'', ''access_token'', ''x'')', 'SELECT wacta.add_signing_key()',
     'SELECT wacta.retire_signing_key(1)', 'SELECT wacta.set_session_secret(repeat(''x'', 32))', 'SELECT wacta.add_project(format(''p%s'', session_user))', 'SELECT wacta.add_template(''t'', ''[{"type": "BODY", "text": "Hello there"}]'')', 'SELECT wacta.add_staff(''asha'', ''a long password'')',
-    'SELECT wacta.settle(1, ''failed'', ''x'')', 'SELECT wacta.ingest_webhook(''meta'', ''whatsapp'', ''{}'')', 'SELECT wacta.replay(1)', 'SELECT * FROM wacta.examine_token(''x'', NULL, NULL)', 'SELECT * FROM wacta.token_check(''x'')',
+    'SELECT wacta.settle(pg_temp.message(1), ''failed'', ''x'')', 'SELECT wacta.ingest_webhook(''meta'', ''whatsapp'', ''{}'')', 'SELECT wacta.replay(1)', 'SELECT * FROM wacta.examine_token(''x'', NULL, NULL)', 'SELECT * FROM wacta.token_check(''x'')',
     'SELECT wacta.courier_start(0)', 'SELECT * FROM wacta.courier_claim(0, 1)', 'SELECT * FROM wacta.courier_channel(1)', 'SELECT wacta.courier_wait()', 'SELECT wacta.courier_reap()', 'SELECT * FROM wacta.courier_settle(''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')',
-    'SELECT wacta_api.track_page(''x'')', 'SELECT wacta_api.track(''x'')', 'SELECT wacta_api.send_interactive_message(''1'')', 'SELECT wacta_api.generate_ai_template()', 'SELECT wacta_api.interactive_analytics()', 'SELECT wacta_api.webhook_challenge()', 'SELECT wacta_api.webhook_whatsapp(''{}'')',
+    'SELECT wacta_api.track_page(''x'')', 'SELECT wacta_api.track(''x'')', 'SELECT wacta_api.send_interactive_message(pg_temp.lead(1)::text)', 'SELECT wacta_api.generate_ai_template()', 'SELECT wacta_api.interactive_analytics()', 'SELECT wacta_api.webhook_challenge()', 'SELECT wacta_api.webhook_whatsapp(''{}'')',
     'SELECT wacta_api.webhook_ivr(''{}'')', 'SELECT wacta_api.login()', 'SELECT wacta_api.logout()', 'SELECT wacta_api.dashboard()', 'SELECT wacta_api.health()', 'SELECT wacta_http.sign_in(''a'', ''b'')', 'SELECT wacta_http.page(200, ''a'', ''b'')',
     'SET wacta.fixed_now = ''2000-01-01''', 'SHOW wacta.key_file', 'SHOW wacta.secret_dir', 'SET wacta.key_file = ''x''', 'CREATE TABLE wacta.squat ()', 'CREATE FUNCTION wacta_api.squat() RETURNS int LANGUAGE sql AS ''SELECT 1'''
   ]) WITH ORDINALITY w(what, n) ORDER BY n;
@@ -118,11 +118,12 @@ DROP OWNED BY regress_wacta_nobody;
 DROP ROLE regress_wacta_nobody;
 
 -- A hostile object in the caller's path or temporary schema is not taken for ours
+SELECT pg_temp.lead(1) AS asha \gset
 CREATE TEMP TABLE lead (lead_id bigint, consent text);
 CREATE TEMP TABLE config (only_row boolean, base_url text);
 CREATE FUNCTION pg_temp.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'infinity'::timestamptz $$;
 CREATE FUNCTION pg_temp.format(text, text) RETURNS text LANGUAGE sql AS $$ SELECT 'hostile'::text $$;
 CREATE FUNCTION pg_temp.lower(text) RETURNS text LANGUAGE sql AS $$ SELECT 'hostile'::text $$;
 SET search_path = pg_temp, public;
-SELECT wacta.opt_out(1), wacta.opt_in(1, 'x'), wacta.word_meaning('STOP', false), wacta.mint_link(1, 'interested') LIKE 'https://crm.example.com/t/%' AS link;
+SELECT wacta.opt_out(:asha), wacta.opt_in(:asha, 'x'), wacta.word_meaning('STOP', false), wacta.mint_link(:asha, 'interested') LIKE 'https://crm.example.com/t/%' AS link;
 SELECT note FROM wacta.lead_note WHERE note LIKE '%hostile%';

@@ -100,7 +100,13 @@ SELECT wacta.mint_token(12345, to_timestamp(1693123456)) AS seed, t.key_id, t.re
   FROM wacta.token_check(wacta.mint_signed(7, 42, 'interested', wacta.now(), NULL)) t;
 SELECT token, t.key_id, t.reason
   FROM (VALUES ('AQABAQAAAAAAAAAABwAAAAAAAAAqaK1NjWkj9I21yXa2RNH61FbgMMgXabUm'), ('12345:1693123456:87f13ad15a8a')) v(token), wacta.token_check(token) t;
+-- the other answer's link, which a page hands to the holder of a good one, is signed by the same key and ends with it
+SELECT t.key_id, t.action, t.lead_id, t.message_id, t.expires_at FROM wacta.token_check(wacta_http.other_answer('AQABAQAAAAAAAAAABwAAAAAAAAAqaK1NjWkj9I21yXa2RNH61FbgMMgXabUm', 'not_interested')) t;
+SELECT k AS asked_for, t.key_id, t.reason FROM unnest('{1,2,NULL}'::int[]) k, wacta.token_check(wacta.mint_signed(7, 42, 'interested', wacta.now(), NULL, k)) t;
+SELECT wacta.mint_signed(7, 42, 'interested', wacta.now(), NULL, key_id => 1) AS token \gset of_the_first_
 SELECT wacta.retire_signing_key(1);
+SELECT reason FROM wacta.token_check(:'of_the_first_token');
+SELECT k AS key_id, pg_temp.attempt(format('SELECT wacta.mint_signed(7, 42, ''interested'', wacta.now(), NULL, %s)', k)) FROM unnest('{1,99,-1,0}'::int[]) k;
 SELECT token, t.reason, t.lead_id
   FROM (VALUES ('AQABAQAAAAAAAAAABwAAAAAAAAAqaK1NjWkj9I21yXa2RNH61FbgMMgXabUm'), ('12345:1693123456:87f13ad15a8a')) v(token), wacta.token_check(token) t;
 SELECT wacta.verify_token('12345:1693123456:87f13ad15a8a');
@@ -127,6 +133,7 @@ COMMIT;
 SELECT wacta.add_signing_key() AS key_id \gset
 SELECT octet_length(wacta.unseal(sealed)) FROM wacta.signing_key WHERE key_id = :key_id;
 DO $$ BEGIN PERFORM wacta.set_session_secret('a session secret of 32 characters and more'); END $$;
+SELECT pg_temp.attempt(format('SELECT wacta.mint_signed(7, 42, ''interested'', wacta.now(), NULL, %s)', key_id)) LIKE '22023 signing key % cannot sign' AS refused FROM wacta.signing_key WHERE purpose = 'session';
 SELECT purpose, retired_at IS NOT NULL AS retired, count(*) FROM wacta.signing_key GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT reason FROM wacta.token_check('5:1693123456:' || left(encode(public.hmac('5:1693123456', 'a session secret of 32 characters and more', 'sha256'), 'hex'), 12));
 SELECT wacta.session_jwt('{"role":"wacta_agent"}') AS jwt \gset
@@ -144,8 +151,27 @@ SELECT wacta.retire_signing_key(key_id) FROM wacta.signing_key WHERE purpose = '
 SELECT wacta.mint_token(1);
 
 -- Whole links: signed, or in the seed format, percent-encoded
-SELECT wacta.add_signing_key('wacta-test-secret') > 0, wacta.upsert_lead('9876500001') AS lead;
-SELECT wacta.mint_link(1, 'interested') ~ '^https://crm\.example\.com/t/[A-Za-z0-9_-]{60}$';
+SELECT wacta.add_signing_key('wacta-test-secret') > 0, wacta.upsert_lead('9876500001') > 0 AS lead;
+SELECT wacta.mint_link(pg_temp.lead(1), 'interested') ~ '^https://crm\.example\.com/t/[A-Za-z0-9_-]{60}$';
 UPDATE wacta.config SET link_style = 'seed';
-SELECT wacta.mint_link(1, 'not_interested');
-SELECT pg_temp.attempt('SELECT wacta.mint_link(999, ''interested'')');
+SELECT replace(replace(wacta.mint_link(pg_temp.lead(1), 'not_interested'), '/' || pg_temp.lead(1) || '/', '/HER ID/'), wacta.percent_encode(wacta.mint_token(pg_temp.lead(1))), 'HER TOKEN') AS link;
+SELECT pg_temp.attempt('SELECT wacta.mint_link(4711, ''interested'')');
+
+-- A number is a lead's or a message's, never both: whatever order they are made in, a link is for the one that was meant
+UPDATE wacta.config SET link_style = 'signed';
+DO $$
+BEGIN
+  FOR n IN 1..20 LOOP
+    PERFORM wacta.upsert_lead('98765' || lpad(n::text, 5, '0')), wacta.send_interactive(pg_temp.lead(1 + n / 3)), wacta.send_interactive(pg_temp.lead(n));
+  END LOOP;
+END
+$$;
+SELECT count(*) AS both FROM wacta.lead l JOIN wacta.message m ON m.message_id = l.lead_id;
+SELECT kind, count(*) AS links, count(*) FILTER (WHERE (t.lead_id, t.message_id, t.action, t.reason) IS DISTINCT FROM (v.lead_id, v.message_id, 'interested', NULL)) AS for_another
+  FROM (SELECT 'lead' AS kind, l.lead_id AS id, l.lead_id, NULL::bigint AS message_id FROM wacta.lead l UNION ALL SELECT 'message', m.message_id, m.lead_id, m.message_id FROM wacta.message m) v, wacta.token_check(pg_temp.token(v.id)) t
+ GROUP BY 1 ORDER BY 1;
+-- a site that brings its own ids can make one number mean two things: then there is no link for it
+INSERT INTO wacta.lead (lead_id, name) VALUES (pg_temp.message(2), 'Chosen');
+SELECT replace(pg_temp.attempt('SELECT wacta.mint_link(pg_temp.message(2), ''interested'')'), pg_temp.message(2)::text, 'THE ID') AS of_both;
+UPDATE wacta.config SET link_style = 'seed';
+SELECT replace(pg_temp.attempt('SELECT wacta.mint_link(pg_temp.message(2), ''interested'')'), pg_temp.message(2)::text, 'THE ID') AS of_both;

@@ -22,7 +22,8 @@ $$ SELECT jsonb_build_object('object', 'whatsapp_business_account', 'entry', jso
 CREATE FUNCTION pg_temp.said(wamid text, text_ text, from_ text DEFAULT '919876500001') RETURNS text LANGUAGE sql AS
 $$ SELECT pg_temp.meta_value('messages', jsonb_build_object('contacts', jsonb_build_array(jsonb_build_object('wa_id', $3, 'profile', jsonb_build_object('name', 'Asha'))),
      'messages', jsonb_build_array(jsonb_build_object('from', $3, 'id', $1, 'timestamp', extract(epoch FROM wacta.now())::bigint::text, 'type', 'text', 'text', jsonb_build_object('body', $2))))) $$;
-SELECT wacta.upsert_lead('9876500001', 'Asha Rao', 'Green Acres'), wacta.send_interactive(1);
+SELECT wacta.upsert_lead('9876500001', 'Asha Rao', 'Green Acres') AS asha \gset
+SELECT wacta.send_interactive(:asha) AS first \gset
 
 -- Proof. Whatever is not proved is kept as a sample and never applied
 CREATE TEMP TABLE proof (nr int, provider text, kind text, body bytea, headers jsonb);
@@ -37,7 +38,7 @@ SELECT n, p, k, b, h FROM (SELECT convert_to(pg_temp.said('wamid.proof', 'STOP')
   (20, 'meta', 'whatsapp', '{"X-Hub-Signature": "sha1=0123"}')) v(n, p, k, h);
 SELECT count(wacta.ingest_webhook(provider, kind, body, headers)) FROM (SELECT * FROM proof ORDER BY nr) p;
 SELECT p.nr, p.provider, i.proved, i.reason, i.applied_at IS NOT NULL AS applied, i.items FROM proof p JOIN wacta.inbox i ON i.inbox_id = p.nr ORDER BY nr;
-SELECT consent FROM wacta.lead WHERE lead_id = 1;
+SELECT consent FROM wacta.lead WHERE lead_id = :asha;
 SELECT pg_temp.attempt('SELECT wacta.replay(1)'), pg_temp.attempt('SELECT wacta.replay(4711)'), pg_temp.attempt('SELECT wacta.replay(NULL)');
 -- a sample has 2,000 bytes at most
 SELECT wacta.ingest_webhook('meta', 'whatsapp', convert_to(repeat('x', 100000), 'UTF8'), '{}') > 0;
@@ -45,7 +46,13 @@ SELECT max(octet_length(body)) FROM wacta.inbox;
 -- and at most 1,000 of them are kept a minute; the sender is told the same
 TRUNCATE wacta.inbox RESTART IDENTITY;
 SELECT count(wacta.ingest_webhook('meta', 'whatsapp', 'x', '{}')) AS kept, count(*) AS came FROM generate_series(1, 1100);
+SELECT wacta.ingest_webhook('meta', 'whatsapp', 'x', '{}') IS NULL AS not_kept, pg_temp.meta(pg_temp.said('wamid.flood', 'hello')) > 0 AS what_is_proved_is_kept;
 SELECT pg_temp.advance('1 minute 1 second') IS NOT NULL, wacta.ingest_webhook('meta', 'whatsapp', 'x', '{}') > 0 AS kept_again;
+-- with a few of its headers, cut to a length
+TRUNCATE wacta.inbox RESTART IDENTITY;
+SELECT wacta.ingest_webhook('tata', repeat('k', 5000), 'x', jsonb_build_object('User-Agent', repeat('u', 5000), 'Content-Type', repeat('c', 5000), 'X-Wacta-Peer', '203.0.113.9', 'X-Wacta-Key', 'wrong',
+  'Accept', '*/*', 'X-Junk', repeat('j', 5000), 'Host', 'crm.example.com')) > 0;
+SELECT key, left(value, 11) AS value, length(value), length(kind) AS kind FROM wacta.inbox, jsonb_each_text(headers) ORDER BY 1;
 TRUNCATE wacta.inbox RESTART IDENTITY;
 SET wacta.fixed_now = '2025-08-26 11:30:45+05:30';
 
@@ -66,58 +73,60 @@ SELECT count(*) AS secrets_in_inbox FROM wacta.inbox i WHERE i::text LIKE '%tata
 
 -- Statuses: by our echo, by the wamid, by the provider's id of the request; any order ends in the same row
 SELECT count(*) FROM wacta.courier_claim(0, 10);
-SELECT m.accepted FROM wacta.courier_settle('{1}', '{1}', '{1}', '{answered}', '{200}', '{NULL}', ARRAY['{"messages": [{"id": "wamid.one"}]}'::bytea], '{NULL}', '{1}') m;
+SELECT m.accepted FROM wacta.courier_settle(ARRAY[:asha], ARRAY[:first], '{1}', '{answered}', '{200}', '{NULL}', ARRAY['{"messages": [{"id": "wamid.one"}]}'::bytea], '{NULL}', '{1}') m;
 CREATE FUNCTION pg_temp.status(state text, at int, extra jsonb DEFAULT '{}') RETURNS text LANGUAGE sql AS
 $$ SELECT pg_temp.meta_value('messages', jsonb_build_object('statuses', jsonb_build_array(jsonb_build_object('id', 'wamid.one', 'status', $1, 'timestamp', $2::text, 'recipient_id', '919876500001') || $3))) $$;
-SELECT wacta.replay(pg_temp.meta(pg_temp.status('delivered', 1756188060, '{"id": "wamid.other", "biz_opaque_callback_data": "wacta:outbox:1"}')));
+SELECT wacta.replay(pg_temp.meta(pg_temp.status('delivered', 1756188060, jsonb_build_object('id', 'wamid.other', 'biz_opaque_callback_data', 'wacta:outbox:' || :first))));
 SELECT wacta.replay(pg_temp.meta(pg_temp.status('sent', 1756188050)));
-SELECT status, wamid, accepted_at, sent_at, delivered_at, read_at FROM wacta.message WHERE message_id = 1;
-SELECT wacta.replay(pg_temp.tata('{"statuses": [{"id": "wamid.one", "status": "read", "timestamp": "1756188070", "custom_callback_data": "wacta:outbox:1"}]}')) -> 'result' AS tata;
+SELECT status, wamid, accepted_at, sent_at, delivered_at, read_at FROM wacta.message WHERE message_id = :first;
+SELECT wacta.replay(pg_temp.tata(format('{"statuses": [{"id": "wamid.one", "status": "read", "timestamp": "1756188070", "custom_callback_data": "wacta:outbox:%s"}]}', :first))) -> 'result' AS tata;
 SELECT wacta.replay(pg_temp.meta(pg_temp.status('failed', 1756188040, '{"errors": [{"code": 131026, "title": "x"}]}'))) -> 'result' AS late_failure;
-SELECT status, reason, error_code, sent_at, delivered_at, read_at, failed_at FROM wacta.message WHERE message_id = 1;
+SELECT status, reason, error_code, sent_at, delivered_at, read_at, failed_at FROM wacta.message WHERE message_id = :first;
 -- an id that is not ours waits until it is known
 SELECT pg_temp.meta(pg_temp.status('sent', 1756188050, '{"id": "wamid.unknown"}')) AS waiting \gset
 SELECT items, waiting, result FROM wacta.inbox WHERE inbox_id = :waiting;
-SELECT wacta.send_interactive(1) AS id \gset
+SELECT wacta.send_interactive(:asha) AS id \gset
 UPDATE wacta.message SET wamid = 'wamid.unknown' WHERE message_id = :id;
 SELECT wacta.replay(:waiting);
 SELECT status FROM wacta.message WHERE message_id = :id;
 -- echoes that are not ours, or too long for a number, belong to nobody
-SELECT quote_literal(e) AS echo, wacta.replay(pg_temp.meta(pg_temp.status('read', 1756188050, jsonb_build_object('id', 'wamid.x', 'biz_opaque_callback_data', e)))) -> 'result' AS result
-  FROM unnest('{wacta:outbox:,wacta:outbox:99999999999999999999999,wacta:outbox:-1,other:1,"wacta:outbox:1 "}'::text[]) e;
+SELECT quote_literal(e) AS echo, wacta.replay(pg_temp.meta(pg_temp.status('read', 1756188050, jsonb_build_object('id', 'wamid.x', 'biz_opaque_callback_data', replace(e, 'ID', :'first'))))) -> 'result' AS result
+  FROM unnest('{wacta:outbox:,wacta:outbox:99999999999999999999999,wacta:outbox:-ID,other:ID,"wacta:outbox:ID "}'::text[]) e;
+-- nor does the id of a lead, which is never a message's too
+SELECT wacta.replay(pg_temp.meta(pg_temp.status('read', 1756188050, jsonb_build_object('id', 'wamid.x', 'biz_opaque_callback_data', 'wacta:outbox:' || :asha)))) -> 'result' AS result;
 
 -- Failures with consequences: a person who stopped, a template that needs care
-SELECT wacta.send_interactive(1) AS id \gset
+SELECT wacta.send_interactive(:asha) AS id \gset
 SELECT pg_temp.meta(pg_temp.status('failed', 1756188080, jsonb_build_object('biz_opaque_callback_data', 'wacta:outbox:' || :id, 'errors', '[{"code": 132015, "title": "Template is paused"}]'::jsonb))) > 0;
 SELECT status, reason, error_code FROM wacta.message WHERE message_id = :id;
 SELECT name, held_reason FROM wacta.template ORDER BY 1;
 SELECT pg_temp.meta(pg_temp.status('failed', 1756188090, jsonb_build_object('biz_opaque_callback_data', 'wacta:outbox:' || :id, 'errors', '[{"code": 131050, "title": "stopped"}]'::jsonb))) > 0;
 SELECT status, reason, error_code FROM wacta.message WHERE message_id = :id;
-SELECT consent FROM wacta.lead WHERE lead_id = 1;
+SELECT consent FROM wacta.lead WHERE lead_id = :asha;
 UPDATE wacta.template SET held_reason = NULL;
 
 -- Messages: words and buttons. Noted once, the window opens for 24 hours; the same event again has no second effect
-SELECT wacta.opt_in(1, 'test');
+SELECT wacta.opt_in(:asha, 'test');
 SELECT said, wacta.word_meaning(said, false) AS as_text, wacta.word_meaning(said, true) AS as_button
   FROM unnest(ARRAY['STOP', ' stop. ', 'Stop it', 'please stop', 'unsubscribe', 'Opt-Out', 'START', 'बंद', 'बंद करो!', 'Interested', 'Interested ✅', 'NOT INTERESTED ❌', 'not_interested', 'Not  interested', 'yes', '', NULL]) said;
 SELECT pg_temp.meta(pg_temp.said('wamid.in1', ' STOP ')) AS id \gset
 SELECT result FROM wacta.inbox WHERE inbox_id = :id;
 SELECT wacta.replay(:id) -> 'result' AS again, wacta.replay(pg_temp.meta(pg_temp.said('wamid.in1', ' STOP '))) -> 'result' AS delivered_again;
-SELECT status, stage, consent, window_until FROM wacta.lead WHERE lead_id = 1;
+SELECT status, stage, consent, window_until FROM wacta.lead WHERE lead_id = :asha;
 SELECT note, ref FROM wacta.lead_note WHERE ref IS NOT NULL ORDER BY note_id;
 SELECT pg_temp.meta(pg_temp.said('wamid.in2', 'start')) > 0;
-SELECT consent, window_until FROM wacta.lead WHERE lead_id = 1;
-SELECT event, reason, evidence - 'by' AS evidence FROM wacta.consent_event WHERE lead_id = 1 ORDER BY event_id;
+SELECT consent, window_until FROM wacta.lead WHERE lead_id = :asha;
+SELECT event, reason, CASE WHEN evidence ? 'message' THEN jsonb_set(evidence, '{message}', to_jsonb(pg_temp.nr((evidence ->> 'message')::bigint))) ELSE evidence - 'by' END AS evidence FROM wacta.consent_event WHERE lead_id = :asha ORDER BY event_id;
 -- who is not known becomes a lead; a text that means nothing to us is noted
 SELECT pg_temp.meta(pg_temp.said('wamid.in3', 'What does it cost?', '919812345678')) > 0;
-SELECT l.lead_id, l.name, l.source, l.consent, i.kind, i.value, (SELECT string_agg(note, ' / ') FROM wacta.lead_note n WHERE n.lead_id = l.lead_id) AS notes
-  FROM wacta.lead l JOIN wacta.lead_identity i USING (lead_id) WHERE l.lead_id > 1;
+SELECT l.name, l.source, l.consent, i.kind, i.value, (SELECT string_agg(note, ' / ') FROM wacta.lead_note n WHERE n.lead_id = l.lead_id) AS notes
+  FROM wacta.lead l JOIN wacta.lead_identity i USING (lead_id) WHERE l.lead_id <> :asha;
 -- a quick reply under our message
 SELECT pg_temp.tata('{"contacts": [{"profile": {"name": "Asha"}, "wa_id": "919876500001"}], "messages": {"from": "919876500001", "id": "wamid.in4", "timestamp": "1756188100", "type": "interactive",
   "context": {"id": "wamid.one"}, "interactive": {"type": "button_reply", "button_reply": {"id": "interested", "title": "Interested ✅"}}}}') > 0;
-SELECT action, via, message_id, effective, evidence ->> 'said' AS said FROM wacta.click WHERE lead_id = 1 ORDER BY click_id;
-SELECT status, stage, consent FROM wacta.lead WHERE lead_id = 1;
-SELECT purpose, status FROM wacta.message WHERE lead_id = 1 AND purpose = 'brochure';
+SELECT action, via, message_id = :first AS of_the_first, effective, evidence ->> 'said' AS said FROM wacta.click WHERE lead_id = :asha ORDER BY click_id;
+SELECT status, stage, consent FROM wacta.lead WHERE lead_id = :asha;
+SELECT purpose, status FROM wacta.message WHERE lead_id = :asha AND purpose = 'brochure';
 
 -- One bad item costs itself alone; what is no JSON is kept and told; nothing of it is an error to the sender
 SELECT pg_temp.meta(pg_temp.meta_value('messages', '{"statuses": [17, {"id": "wamid.one", "status": "read"}, {"id": "wamid.one", "status": "sent", "timestamp": "yesterday"}, {"id": "wamid.one", "status": "read", "timestamp": "99999999999999999999"}, {"id": 5, "status": {}}, null],
@@ -138,7 +147,7 @@ SELECT wacta.replay(pg_temp.meta(pg_temp.meta_value('message_template_status_upd
 SELECT wacta.replay(pg_temp.meta(pg_temp.meta_value('message_template_status_update', '{"event": "REINSTATED", "message_template_name": "project_update_template", "message_template_language": "en"}'))) -> 'result' AS r;
 SELECT name, status FROM wacta.template ORDER BY 1;
 SELECT wacta.replay(pg_temp.meta(pg_temp.meta_value('user_preferences', '{"user_preferences": [{"wa_id": "919812345678", "category": "marketing_messages", "value": "stop", "timestamp": 1731705721}]}'))) -> 'result' AS r;
-SELECT consent FROM wacta.lead WHERE lead_id = 2;
+SELECT consent FROM wacta.lead WHERE lead_id = wacta.lead_by_phone('919812345678');
 
 -- The samples: bodies as providers send them. Each is read without an error, and again without a second effect
 CREATE TEMP TABLE sample AS SELECT f AS file, pg_read_binary_file(:'samples' || f) AS body FROM pg_ls_dir(:'samples') f;
@@ -148,7 +157,7 @@ CREATE TEMP TABLE received AS
     FROM (SELECT * FROM sample ORDER BY file COLLATE "C") s;
 SELECT file, proved, items, waiting, result, nullif(errors, '[]') AS errors FROM received JOIN wacta.inbox USING (inbox_id) ORDER BY file COLLATE "C";
 SELECT i.kind, i.value, l.name, l.consent, (SELECT count(*) FROM wacta.lead_note n WHERE n.lead_id = l.lead_id) AS notes
-  FROM wacta.lead l JOIN wacta.lead_identity i USING (lead_id) WHERE l.lead_id > 2 ORDER BY i.kind, i.value;
+  FROM wacta.lead l JOIN wacta.lead_identity i USING (lead_id) WHERE i.value NOT IN ('+919876500001', '+919812345678') ORDER BY i.kind, i.value;
 SELECT (SELECT count(*) FROM wacta.lead) AS leads, (SELECT count(*) FROM wacta.lead_note) AS notes, (SELECT count(*) FROM wacta.click) AS clicks, (SELECT count(*) FROM wacta.consent_event) AS events \gset before_
 SELECT count(wacta.replay(inbox_id)) > 50 AS replayed FROM wacta.inbox WHERE proved;
 SELECT count(*) - :before_leads AS leads, (SELECT count(*) FROM wacta.lead_note) - :before_notes AS notes, (SELECT count(*) FROM wacta.click) - :before_clicks AS clicks,

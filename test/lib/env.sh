@@ -13,5 +13,6 @@ export PERL5LIB="$top/test/lib:$pg_src/src/test/perl"
 # PostgreSQL::Test keeps logs and data below $TESTDIR/tmp_check; files that
 # reserve a port are seen by all tests that run at once.
 export TESTDIR=$work/tap
+export TESTDATADIR=$TESTDIR/tmp_check TESTLOGDIR=$TESTDIR/tmp_check/log	# from 16 on
 export PG_TEST_PORT_DIR=$work/tmp/ports
 export WACTA_SRC=$top

@@ -30,30 +30,47 @@ sub courier_pid
 	return $site->sql('SELECT pid FROM wacta.courier_status() WHERE pid IS NOT NULL');
 }
 
-# Another session that holds a lock until it is told to let go (or the server crashes).
-sub hold_lock
+# Another session takes a lock, and kills the courier with SIGKILL as soon as that waits for it: a courier waits no longer
+# than 200 ms.  The session itself ends with the server's crash.
+sub lock_to_kill
 {
 	my ($lock) = @_;
-	my ($in, $out, $err) = ("BEGIN; LOCK TABLE $lock;\n\\echo locked\n", '', '');
+	my $log = -s $node->logfile;
+	my ($in, $out, $err) = (<<"SQL", '', '');
+BEGIN;
+LOCK TABLE $lock;
+\\echo locked
+DO \$\$
+DECLARE
+  courier integer;
+BEGIN
+  FOR i IN 1..30000 LOOP
+    PERFORM pg_stat_clear_snapshot();
+    SELECT pid INTO courier FROM pg_stat_activity WHERE backend_type = 'wacta courier' AND wait_event_type = 'Lock';
+    IF FOUND THEN
+      EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'kill -KILL ' || courier);
+      EXIT;
+    END IF;
+    PERFORM pg_sleep(0.001);
+  END LOOP;
+END
+\$\$;
+SQL
 	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('crm') ], '<', \$in, '>', \$out, '2>', \$err,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	$session->pump until $out =~ /locked/;
-	return { session => $session, in => \$in };
+	return { session => $session, log => $log };
 }
 
-sub release
+# The courier was killed by that session, and the server has come back.
+sub wait_killed
 {
-	my ($lock) = @_;
-	${ $lock->{in} } .= "ROLLBACK;\n\\q\n";
-	eval { $lock->{session}->finish };
-	eval { $lock->{session}->kill_kill };
-	return;
-}
-
-sub wait_blocked
-{
-	my ($what) = @_;
-	$site->wait_sql(q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'wacta courier' AND wait_event_type = 'Lock'), '1', $what);
+	my ($killer, $what) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	eval { $killer->{session}->finish };
+	wait_for($what, sub { slurp_file($node->logfile, $killer->{log}) =~ /"wacta courier" \(PID \d+\) was terminated by signal 9.* ready to accept connections/s });
+	wait_for("$what: the server is back", sub { eval { $node->psql('crm', 'SELECT 1') == 0 } });
+	wait_for_courier($node, 'crm');
 	return;
 }
 
@@ -70,17 +87,12 @@ sub kill_server_by
 
 sub requests_of { my ($message) = @_; return scalar @{ $double->journal(callback => "wacta:outbox:$message") } }
 
-sub state_of { my ($message) = @_; return $site->sql("SELECT status FROM wacta.message WHERE message_id = $message") }
-
 sub balance { my ($what) = @_; outbox_is_consistent($node, 'crm', $double); note $what; return }
 
 # --- Between claim and send: the request never left, but nobody can know that, so it is in doubt and not sent by itself
-my $lock = hold_lock('wacta.credential IN ACCESS EXCLUSIVE MODE');
+my $killer = lock_to_kill('wacta.credential IN ACCESS EXCLUSIVE MODE');
 my $message = enqueue();
-wait_blocked('the courier has claimed and waits for its channel');
-is(state_of($message), 'sending', 'claimed');
-kill_server_by(courier_pid(), 'killed between claim and send');
-release($lock);
+wait_killed($killer, 'killed between claim and send');
 $site->wait_sql("SELECT status FROM wacta.message WHERE message_id = $message", 'in_doubt', 'it is in doubt');
 is($site->sql("SELECT count(*) FROM wacta.message_in_doubt WHERE message_id = $message AND age >= '0'"), '1', 'and listed');
 is($site->sql("SELECT outcome FROM wacta.attempt WHERE message_id = $message"), 'lost', 'its attempt says lost');
@@ -117,10 +129,7 @@ $double->post('webhook-rules', { match => { status => '*' }, lose => JSON::PP::t
 $double->post('faults', { do => 'delay', ms => 1500, times => 1 });
 $message = enqueue();
 ok($double->wait_until(count => 1, callback => "wacta:outbox:$message"), 'the request is at the double');
-$lock = hold_lock('wacta.attempt IN SHARE MODE');
-wait_blocked('the answer has come, the courier waits to settle it');
-kill_server_by(courier_pid(), 'killed between answer and settle');
-release($lock);
+wait_killed(lock_to_kill('wacta.attempt IN SHARE MODE'), 'killed between answer and settle');
 $site->wait_sql("SELECT status FROM wacta.message WHERE message_id = $message", 'in_doubt', 'it is in doubt');
 $double->del('webhook-rules');
 $double->post('statuses', { callback => "wacta:outbox:$message", status => 'sent' });
