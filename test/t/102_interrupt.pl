@@ -36,13 +36,15 @@ sub seconds
 	return time - $start;
 }
 
+# Commands that copy or flush files may take their time on a busy disk, though less than the reply that is in flight.
 sub quick
 {
-	my ($what, $code) = @_;
+	my ($what, $code, $limit) = @_;
+	$limit //= 1;
 	my $took = seconds($code);
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	note(sprintf '%s took %.2f s', $what, $took);
-	return cmp_ok($took, '<', 1, "$what is not held up");
+	return cmp_ok($took, '<', $limit, "$what is not held up");
 }
 
 sub courier_pid
@@ -63,7 +65,7 @@ is($node->safe_psql('crm', q(SELECT count(*) FROM pg_locks l JOIN pg_stat_activi
 # --- Commands that every process must answer, and a database that is none of its own
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 quick('DROP DATABASE of another database', sub { $node->safe_psql('postgres', 'DROP DATABASE other') });
-quick('CHECKPOINT', sub { $node->safe_psql('postgres', 'CHECKPOINT') });
+quick('CHECKPOINT', sub { $node->safe_psql('postgres', 'CHECKPOINT') }, 10);
 quick('a reload of the settings', sub {
 	$node->append_conf('postgresql.conf', 'wacta.max_in_flight = 3');
 	$node->reload;
@@ -92,7 +94,7 @@ is(courier_pid('crm'), $pid, 'pg_cancel_backend() does not end a courier');
 # --- Commands that need this database free, all of which fail or finish at once
 quick('CREATE DATABASE from it as a template', sub {
 	$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE crm');
-});
+}, 10);
 is($node->safe_psql('copy', q(SELECT count(*) FROM wacta.message)), '3', 'the copy has the outbox');
 wait_for_courier($node, 'crm');
 
@@ -107,7 +109,7 @@ mkdir $node->basedir . '/space' or die "could not make a directory: $!";
 $node->safe_psql('postgres', "CREATE TABLESPACE space LOCATION '" . $node->basedir . "/space'");
 quick('ALTER DATABASE SET TABLESPACE', sub {
 	$node->safe_psql('postgres', 'ALTER DATABASE crm SET TABLESPACE space');
-});
+}, 10);
 wait_for_courier($node, 'crm');
 
 send_one('crm');
