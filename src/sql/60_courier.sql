@@ -198,7 +198,7 @@ BEGIN
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6) u(lead, message, attempt, http_status, answer, elapsed_ms)
   ), ended AS (
     UPDATE wacta.attempt t SET ended_at = now_at, outcome = 'answered', http_status = a.http_status, elapsed_ms = a.elapsed_ms
-      FROM a WHERE (t.lead_id, t.message_id, t.attempt) = (a.lead, a.message, a.attempt)
+      FROM a WHERE (t.lead_id, t.message_id, t.attempt) = (a.lead, a.message, a.attempt) AND (t.ended_at IS NULL OR t.outcome = 'lost')
   ), named AS (                                          -- who answers from this wa_id is this person, whatever number we dialled
     INSERT INTO wacta.lead_identity (kind, value, lead_id)
     SELECT 'wa_id', w, a.lead FROM a, left(a.answer #>> '{contacts,0,wa_id}', 200) w
@@ -245,7 +245,8 @@ BEGIN
   UPDATE wacta.attempt a
      SET ended_at = wacta.now(), outcome = p_outcome, http_status = p_http_status, error_code = e.code,
          detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms
-   WHERE (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts);
+   WHERE (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts)
+     AND (a.ended_at IS NULL OR a.outcome = 'lost');     -- what ended an attempt once stands, but for a guess
   IF m.status NOT IN ('sending', 'in_doubt') THEN        -- a webhook or an operator was faster, and knows better
     RETURN CASE WHEN verdict = 'retry' THEN 'accepted' ELSE verdict END;
   ELSIF verdict = 'in_doubt' THEN
