@@ -175,3 +175,7 @@ INSERT INTO wacta.lead (lead_id, name) VALUES (pg_temp.message(2), 'Chosen');
 SELECT replace(pg_temp.attempt('SELECT wacta.mint_link(pg_temp.message(2), ''interested'')'), pg_temp.message(2)::text, 'THE ID') AS of_both;
 UPDATE wacta.config SET link_style = 'seed';
 SELECT replace(pg_temp.attempt('SELECT wacta.mint_link(pg_temp.message(2), ''interested'')'), pg_temp.message(2)::text, 'THE ID') AS of_both;
+
+-- The link of what the same statement makes
+SELECT wacta.mint_link(wacta.upsert_lead('9876500077', 'Nila'), 'interested') LIKE '%/track/%' AS of_a_new_lead,
+       wacta.mint_link(wacta.send_interactive(pg_temp.lead(1)), 'interested') LIKE '%/track/%' AS of_a_new_message;

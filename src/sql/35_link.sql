@@ -20,8 +20,9 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.link_suffix(bigint, bigint, text, text) IS 'What a link adds to BASE/t/ (signed) or BASE/track/ (seed).';
 
+-- VOLATILE, so that it sees the lead or message that the same statement has just made.
 CREATE FUNCTION wacta.mint_link(id bigint, action text) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   c       wacta.config := (SELECT k FROM wacta.config k);
