@@ -67,5 +67,13 @@ SELECT outcome, http_status FROM wacta.attempt WHERE message_id = :pitch;
 
 -- Settings that would make an opt-out or a settle fail are refused when they are made
 SELECT pg_temp.attempt('UPDATE wacta.config SET ' || setting) FROM unnest(ARRAY['time_zone = ''Asia/Calcuttta''', 'retry_cap = ''1 month''', 'retry_base = ''0''',
-  'retry_base = ''2 hours''', 'lease = ''0''', 'message_ttl = ''-1 day''', 'base_url = ''crm.example.com''', 'link_ttl = ''0''']) setting;
+  'retry_base = ''2 hours''', 'lease = ''0''', 'message_ttl = ''-1 day''', 'base_url = ''crm.example.com''', 'link_ttl = ''0''', 'link_ttl = ''100 years''']) setting;
 SELECT pg_temp.attempt($$UPDATE wacta.project SET time_zone = 'Mars/Olympus'$$), pg_temp.attempt($$SELECT wacta.add_ivr_source('x', time_zone => 'nowhere')$$);
+
+-- One row must not stop the claims or the settles of all others: an id that no token can carry, a value that looks like a
+-- placeholder, an answer for a lead that was erased meanwhile
+SELECT pg_temp.attempt('INSERT INTO wacta.lead (lead_id) VALUES (0)');
+UPDATE wacta.project SET brochure_file_name = chr(1) || 'link signed x' || chr(1);
+SELECT wacta.document_object(p) FROM wacta.project p;
+SELECT wacta.courier_settle(ARRAY[4711::bigint], ARRAY[4711::bigint], ARRAY[1], ARRAY['answered'], ARRAY[200], ARRAY[NULL::int],
+  ARRAY['{"contacts": [{"wa_id": "919876500088"}], "messages": [{"id": "wamid.erased"}]}'::bytea], ARRAY[NULL::text], ARRAY[10]);

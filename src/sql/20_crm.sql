@@ -49,7 +49,7 @@ CREATE INDEX ON wacta.project (brochure_template_id);
 CREATE SEQUENCE wacta.lead_or_message_id;
 
 CREATE TABLE wacta.lead (
-  lead_id      bigint PRIMARY KEY DEFAULT nextval('wacta.lead_or_message_id'),
+  lead_id      bigint PRIMARY KEY DEFAULT nextval('wacta.lead_or_message_id') CHECK (lead_id > 0),
   name         text CHECK (length(name) <= 300),
   project_id   integer REFERENCES wacta.project,
   status       text NOT NULL DEFAULT 'New' CHECK (status IN ('New', 'Contacted', 'Interested', 'Not Interested')),
@@ -76,7 +76,7 @@ CREATE TABLE wacta.lead_identity (
 COMMENT ON TABLE wacta.lead_identity IS
 'How a person is known: phone (E.164), wa_id (digits), user_id (business-scoped), unreadable (kept as it came).
 The one table of a lead that is not keyed by it, for it is what finds the lead.';
-CREATE INDEX ON wacta.lead_identity (lead_id);
+CREATE INDEX lead_identity_lead ON wacta.lead_identity (lead_id, kind, created_at);
 
 CREATE TABLE wacta.lead_note (
   lead_id  bigint NOT NULL REFERENCES wacta.lead ON DELETE CASCADE,

@@ -9,7 +9,7 @@ LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wacta_fill_request';
 COMMENT ON FUNCTION wacta.fill_request(text, bigint, bigint, text, text, timestamptz, timestamptz) IS
 'The body of one message''s request: the form of its kind with what is its own, its signed links among it.';
 
--- In a form, what is one message's own stands between two control characters, which no value of ours has; src/request.c fills it.
+-- In a form, what is one message's own stands between two control characters, which every other value is rid of; src/request.c fills it.
 CREATE FUNCTION wacta.placeholder(name text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT chr(1) || $1 || chr(1) $$;
@@ -20,7 +20,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE WHEN $2 ->> $1 IS NOT NULL OR $1 <> 'customer_name'
               THEN wacta.parameter_text(coalesce($2 ->> $1, CASE $1 WHEN 'project_name' THEN p.name END),
-                                        CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT c.brand FROM wacta.config c) END)
+                                        CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT wacta.parameter_text(c.brand, 'wacta') FROM wacta.config c) END)
               ELSE wacta.placeholder('customer_name') END
 $$;
 COMMENT ON FUNCTION wacta.template_value(text, jsonb, wacta.project) IS 'What fills one variable of a template''s body.';
@@ -50,7 +50,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   -- signs for nobody, only to see that it could: a form that cannot be filled must not get as far as the courier
-  PERFORM wacta.mint_signed(1, NULL, coalesce(action, ''), wacta.now(), NULL);
+  PERFORM wacta.mint_signed(1, NULL, coalesce(action, ''), wacta.now(), wacta.now() + (SELECT c.link_ttl FROM wacta.config c));
   RETURN action;
 END
 $$;
@@ -75,16 +75,16 @@ COMMENT ON FUNCTION wacta.button_parameters(wacta.template) IS 'The button compo
 CREATE FUNCTION wacta.document_object(p wacta.project) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT jsonb_build_object('filename', p.brochure_file_name)
-         || CASE WHEN p.brochure_media_id IS NOT NULL THEN jsonb_build_object('id', p.brochure_media_id)
-                 ELSE jsonb_build_object('link', p.brochure_link) END
+  SELECT jsonb_build_object('filename', translate(p.brochure_file_name, chr(1), ''))
+         || CASE WHEN p.brochure_media_id IS NOT NULL THEN jsonb_build_object('id', translate(p.brochure_media_id, chr(1), ''))
+                 ELSE jsonb_build_object('link', translate(p.brochure_link, chr(1), '')) END
 $$;
 COMMENT ON FUNCTION wacta.document_object(wacta.project) IS 'A project''s brochure as WhatsApp''s document object.';
 
 CREATE FUNCTION wacta.template_object(t wacta.template, variables jsonb, p wacta.project) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT jsonb_build_object('name', t.name, 'language', jsonb_build_object('code', t.language, 'policy', 'deterministic'),
+  SELECT jsonb_build_object('name', t.name, 'language', jsonb_build_object('code', translate(t.language, chr(1), ''), 'policy', 'deterministic'),
            'components', coalesce(jsonb_agg(part ORDER BY nr), '[]'))
     FROM (SELECT 1 AS nr, jsonb_build_object('type', 'header', 'parameters',
                             jsonb_build_array(jsonb_build_object('type', 'document', 'document', wacta.document_object(p)))) AS part

@@ -76,7 +76,7 @@ waits in the inbox is tried again.';
 CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
 RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   now_at timestamptz := wacta.now();
@@ -98,7 +98,7 @@ BEGIN
   END IF;
   RETURN QUERY
   WITH picked AS MATERIALIZED (
-    SELECT q.ctid AS tid, q.lead_id, q.message_id, q.channel_id, q.template_id, q.project_id, q.purpose, q.variables, q.expires_at,
+    SELECT q.ctid AS tid, q.lead_id, q.message_id, q.channel_id, q.template_id, q.project_id, q.purpose, q.variables::text AS variables, q.expires_at,
            l.name, l.consent, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value
       FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
       LEFT JOIN LATERAL (SELECT x.kind, x.value FROM wacta.lead_identity x
@@ -107,7 +107,7 @@ BEGIN
   ), kinds AS MATERIALIZED (
     SELECT k.*, plan.status, plan.reason, plan.form
       FROM (SELECT DISTINCT p.channel_id, p.template_id, p.project_id, p.purpose, p.variables, p.in_window, p.kind, p.consent FROM picked p) k,
-           LATERAL wacta.plan_request(k.channel_id, k.template_id, k.project_id, k.purpose, k.variables, k.in_window, k.kind, k.consent) plan
+           LATERAL wacta.plan_request(k.channel_id, k.template_id, k.project_id, k.purpose, k.variables::jsonb, k.in_window, k.kind, k.consent) plan
   ), judged AS MATERIALIZED (
     SELECT p.*, k.form, CASE WHEN p.expires_at < now_at AND k.status <> 'suppressed' THEN 'expired' ELSE k.status END AS verdict,
            CASE WHEN p.expires_at < now_at AND k.status <> 'suppressed' THEN 'not sent in time' ELSE k.reason END AS why
@@ -201,7 +201,8 @@ BEGIN
       FROM a WHERE (t.lead_id, t.message_id, t.attempt) = (a.lead, a.message, a.attempt) AND (t.ended_at IS NULL OR t.outcome = 'lost')
   ), named AS (                                          -- who answers from this wa_id is this person, whatever number we dialled
     INSERT INTO wacta.lead_identity (kind, value, lead_id)
-    SELECT 'wa_id', w, a.lead FROM a, left(a.answer #>> '{contacts,0,wa_id}', 200) w
+    SELECT 'wa_id', w, a.lead
+      FROM a JOIN wacta.message o ON (o.lead_id, o.message_id) = (a.lead, a.message), left(a.answer #>> '{contacts,0,wa_id}', 200) w
      WHERE w ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE i.kind = 'phone' AND i.value = '+' || w)
     ON CONFLICT DO NOTHING
   ), changed AS (
