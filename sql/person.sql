@@ -52,7 +52,7 @@ SELECT waiting, replays, result FROM wacta.inbox WHERE inbox_id = :early;
 SELECT wacta.courier_reap() AS reaped, pg_temp.advance('11 seconds') IS NOT NULL AS later;
 SELECT wacta.courier_reap() AS reaped;
 SELECT waiting, replays FROM wacta.inbox WHERE inbox_id = :early;
-UPDATE wacta.message SET wamid = 'wamid.early' WHERE message_id = :pitch;
+UPDATE wacta.attempt SET provider_id = 'wamid.early' WHERE message_id = :pitch;
 SELECT wacta.courier_reap() AS reaped, pg_temp.advance('41 seconds') IS NOT NULL AS later;
 SELECT wacta.courier_reap() AS reaped;
 SELECT waiting, replays, result FROM wacta.inbox WHERE inbox_id = :early;

@@ -86,7 +86,7 @@ SELECT status, reason, error_code, sent_at, delivered_at, read_at, failed_at FRO
 SELECT pg_temp.meta(pg_temp.status('sent', 1756188050, '{"id": "wamid.unknown"}')) AS waiting \gset
 SELECT items, waiting, result FROM wacta.inbox WHERE inbox_id = :waiting;
 SELECT wacta.send_interactive(:asha) AS id \gset
-UPDATE wacta.message SET wamid = 'wamid.unknown' WHERE message_id = :id;
+INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, ended_at, outcome, provider_id) VALUES (:asha, :id, 0, 0, wacta.now(), 'answered', 'wamid.unknown');
 SELECT wacta.replay(:waiting);
 SELECT status FROM wacta.message WHERE message_id = :id;
 -- echoes that are not ours, or too long for a number, belong to nobody

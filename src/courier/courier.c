@@ -165,13 +165,24 @@ configure(Courier *c)
 
 	transport_configure(&config, wacta_max_in_flight);
 	channel_forget_all();
+
+	/*
+	 * A request must not leave before its attempt is on disk: after a crash the
+	 * message would be queued again.
+	 */
+	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
 	c->work_likely = true;
 }
 
 /*
  * Whatever the role or the database sets for itself, these hold.  The courier's
  * functions have a search_path of their own; this is for what stands around them.
- * JIT compilation would cost many times what these short statements do.
+ *
+ * Their statements look up a few rows by their keys.  The plan for that is the
+ * same whatever the statistics say of tables that fill and empty within seconds,
+ * so it is made once, from indexes and nested loops alone; JIT compilation would
+ * cost many times what it saves.
  */
 static void
 pin_settings(void)
@@ -183,6 +194,12 @@ pin_settings(void)
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "on"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"enable_sort", "off"},
 		{"jit", "off"}
 	};
 	int			i;

@@ -15,6 +15,7 @@ CREATE TABLE wacta.channel (
   status_reason text,
   paused_until  timestamptz,
   is_default    boolean NOT NULL DEFAULT false,
+  max_rate      integer DEFAULT 80 CHECK (max_rate BETWEEN 1 AND 1000),
   revision      bigint NOT NULL DEFAULT 1,
   created_at    timestamptz NOT NULL DEFAULT wacta.now(),
   CHECK (provider <> 'meta' OR sender_id IS NOT NULL)

@@ -33,18 +33,76 @@ CREATE TABLE wacta.message (
   CONSTRAINT sending_has_a_lease CHECK ((status = 'sending') = (lease_until IS NOT NULL)),
   CONSTRAINT ended_without_success_has_a_reason
     CHECK (status NOT IN ('in_doubt', 'failed', 'suppressed', 'expired', 'cancelled') OR reason IS NOT NULL)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 50);
 COMMENT ON TABLE wacta.message IS 'The outbox and its history: one row a message, in exactly one state.';
 COMMENT ON COLUMN wacta.message.wamid IS 'WhatsApp''s id of the message.';
 COMMENT ON COLUMN wacta.message.provider_request_id IS 'The provider''s own id of our request where it is not the wamid (Tata).';
 COMMENT ON COLUMN wacta.message.claimed_by IS 'The number of the courier that has or had it.';
+-- No index here may name what changes on a message's way, in its key or its condition: an update would then write to all
+-- indexes of the row instead of to none (a heap-only tuple), and a message is updated five times.
 CREATE INDEX message_id ON wacta.message (message_id);
-CREATE INDEX message_due ON wacta.message (due_at) WHERE status = 'queued';
-CREATE INDEX message_sending ON wacta.message (lease_until) WHERE status = 'sending';
-CREATE INDEX message_wamid ON wacta.message (wamid) WHERE wamid IS NOT NULL;
-CREATE INDEX message_request ON wacta.message (provider_request_id) WHERE provider_request_id IS NOT NULL;
-CREATE INDEX message_enqueued ON wacta.message (enqueued_at);
-CREATE INDEX message_template ON wacta.message (template_id, enqueued_at);
+CREATE INDEX message_enqueued ON wacta.message USING brin (enqueued_at) WITH (pages_per_range = 16, autosummarize = on);
+
+-- What is queued, in the order in which it is due. A row leaves with the claim, so that the table stays small whatever the
+-- history; a lane (the messages of a channel with one template) that may not be sent from is not even looked at.
+CREATE TABLE wacta.queue (
+  channel_id  integer NOT NULL,
+  template_id integer NOT NULL,
+  due_at      timestamptz NOT NULL,
+  message_id  bigint NOT NULL,
+  lead_id     bigint NOT NULL,
+  expires_at  timestamptz NOT NULL,
+  PRIMARY KEY (channel_id, template_id, due_at, message_id)
+);
+COMMENT ON TABLE wacta.queue IS
+'One row for each queued message, kept by triggers of wacta.message and not dumped: wacta.rebuild_queue() makes it anew.';
+COMMENT ON COLUMN wacta.queue.template_id IS '0: the message has none.';
+CREATE INDEX queue_expiry ON wacta.queue (expires_at);
+
+CREATE FUNCTION wacta.keep_queue() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF TG_OP <> 'INSERT' AND OLD.status = 'queued' THEN
+    DELETE FROM wacta.queue q
+     WHERE (q.channel_id, q.template_id, q.due_at, q.message_id) = (OLD.channel_id, coalesce(OLD.template_id, 0), OLD.due_at, OLD.message_id);
+  END IF;
+  IF TG_OP <> 'DELETE' AND NEW.status = 'queued' THEN
+    INSERT INTO wacta.queue (channel_id, template_id, due_at, message_id, lead_id, expires_at)
+    VALUES (NEW.channel_id, coalesce(NEW.template_id, 0), NEW.due_at, NEW.message_id, NEW.lead_id, NEW.expires_at);
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.keep_queue() IS 'Trigger: wacta.queue has exactly the queued messages.';
+CREATE TRIGGER queue_insert AFTER INSERT ON wacta.message
+  FOR EACH ROW WHEN (NEW.status = 'queued') EXECUTE FUNCTION wacta.keep_queue();
+-- The claim deletes the rows of all that it takes by one statement: not here, one by one.
+CREATE TRIGGER queue_update AFTER UPDATE ON wacta.message
+  FOR EACH ROW WHEN ((OLD.status = 'queued' AND NEW.status NOT IN ('queued', 'sending')) OR (NEW.status = 'queued' AND
+    (OLD.status, OLD.due_at, OLD.expires_at, OLD.channel_id, OLD.template_id, OLD.lead_id)
+    IS DISTINCT FROM (NEW.status, NEW.due_at, NEW.expires_at, NEW.channel_id, NEW.template_id, NEW.lead_id)))
+  EXECUTE FUNCTION wacta.keep_queue();
+CREATE TRIGGER queue_delete AFTER DELETE ON wacta.message
+  FOR EACH ROW WHEN (OLD.status = 'queued') EXECUTE FUNCTION wacta.keep_queue();
+
+CREATE FUNCTION wacta.rebuild_queue() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  n bigint;
+BEGIN
+  LOCK TABLE wacta.message IN SHARE ROW EXCLUSIVE MODE;
+  DELETE FROM wacta.queue;
+  INSERT INTO wacta.queue (channel_id, template_id, due_at, message_id, lead_id, expires_at)
+  SELECT m.channel_id, coalesce(m.template_id, 0), m.due_at, m.message_id, m.lead_id, m.expires_at FROM wacta.message m WHERE m.status = 'queued';
+  GET DIAGNOSTICS n = ROW_COUNT;
+  PERFORM wacta.wake();
+  RETURN n;
+END
+$$;
+COMMENT ON FUNCTION wacta.rebuild_queue() IS
+'Makes wacta.queue anew from the queued messages and returns how many: for a database that was filled with triggers switched off.';
 
 -- An enqueue wakes the courier when, and only when, its transaction commits.
 CREATE TRIGGER wake_courier AFTER INSERT ON wacta.message
@@ -60,17 +118,36 @@ CREATE TABLE wacta.attempt (
   attempt     integer NOT NULL,
   courier     integer NOT NULL,
   claimed_at  timestamptz NOT NULL DEFAULT wacta.now(),
+  started_at  timestamptz,
   ended_at    timestamptz,
   outcome     text CHECK (outcome IN ('answered', 'not_sent', 'unknown', 'lost')),
   http_status integer,
   error_code  integer,
   detail      text,
   elapsed_ms  integer,
-  PRIMARY KEY (lead_id, message_id, attempt),
-  FOREIGN KEY (lead_id, message_id) REFERENCES wacta.message ON DELETE CASCADE
+  provider_id text,
+  PRIMARY KEY (lead_id, message_id, attempt)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE wacta.attempt IS
 'Each HTTP request for a message, committed before it leaves. outcome NULL: it is under way; lost: its courier ended first.';
+COMMENT ON COLUMN wacta.attempt.started_at IS 'When its first byte was about to leave; NULL: it did not get that far, or that is not known.';
+COMMENT ON COLUMN wacta.attempt.provider_id IS 'The id that the answer gave: at Meta the wamid, at Tata the id of the request.';
+CREATE INDEX attempt_provider_id ON wacta.attempt (provider_id) WHERE provider_id IS NOT NULL;
+CREATE INDEX attempt_open ON wacta.attempt (claimed_at) WHERE ended_at IS NULL;
+CREATE INDEX attempt_in_doubt ON wacta.attempt (message_id) WHERE outcome IN ('unknown', 'lost');
+
+-- What a foreign key would do, at a price for each request: attempts are written by the courier alone, for messages that it has locked.
+CREATE FUNCTION wacta.forget_attempts() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM wacta.attempt a USING gone g WHERE (a.lead_id, a.message_id) = (g.lead_id, g.message_id);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.forget_attempts() IS 'Trigger: the attempts of deleted messages go with them.';
+CREATE TRIGGER forget_attempts AFTER DELETE ON wacta.message
+  REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION wacta.forget_attempts();
 
 CREATE VIEW wacta.message_accounting AS
   SELECT (SELECT count(*) FROM wacta.message) AS enqueued,
@@ -91,11 +168,10 @@ COMMENT ON VIEW wacta.message_accounting IS 'How many messages were enqueued, an
 CREATE VIEW wacta.message_in_doubt AS
   SELECT m.message_id, m.lead_id, m.purpose, m.reason, a.claimed_at AS requested_at, wacta.now() - a.claimed_at AS age,
          'wacta:outbox:' || m.message_id AS callback_data
-    FROM wacta.message m JOIN wacta.attempt a ON (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts)
-   WHERE m.status = 'in_doubt';
+    FROM wacta.attempt a JOIN wacta.message m ON (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts)
+   WHERE a.outcome IN ('unknown', 'lost') AND m.status = 'in_doubt';
 COMMENT ON VIEW wacta.message_in_doubt IS
 'Messages whose request may or may not have been taken. A status webhook settles them, or an operator with wacta.settle().';
-CREATE INDEX message_in_doubt_index ON wacta.message (message_id) WHERE status = 'in_doubt';
 
 -- How high a state stands for the webhooks' sake: whatever their order and repetition, the highest one counts.
 -- failed stands below delivered and read, for a late "failed" does not undo what the person has seen.
@@ -123,13 +199,16 @@ COMMENT ON FUNCTION wacta.default_channel() IS 'The default channel; an error wh
 
 -- Why nothing may be sent to a person at all; NULL: it may. recipient_kind: how they can be reached, NULL: not at all.
 CREATE FUNCTION wacta.refusal(consent text, recipient_kind text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE
-    WHEN $1 = 'withdrawn' THEN 'opted_out'
-    WHEN $1 = 'unknown' AND (SELECT require_opt_in FROM wacta.config) THEN 'no_opt_in'
-    WHEN $2 IS NULL THEN 'no_phone'
-  END
+BEGIN
+  RETURN (
+    SELECT CASE
+      WHEN $1 = 'withdrawn' THEN 'opted_out'
+      WHEN $1 = 'unknown' AND (SELECT require_opt_in FROM wacta.config) THEN 'no_opt_in'
+      WHEN $2 IS NULL THEN 'no_phone'
+    END);
+END
 $$;
 COMMENT ON FUNCTION wacta.refusal(text, text) IS 'Why nothing may be sent to a person (opted_out, no_opt_in, no_phone); NULL: it may.';
 
@@ -291,18 +370,24 @@ COMMENT ON FUNCTION wacta.apply_status(bigint, bigint, wacta.message_status, tim
 'Applies a status of the provider: any order, repetition or batch of the same statuses ends in the same row.';
 
 -- The provider has the message, whether its answer or its first webhook told so: both say it, whichever comes first counts.
-CREATE FUNCTION wacta.on_taken(taken wacta.message[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+CREATE FUNCTION wacta.on_taken(leads bigint[], messages bigint[], purposes text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   -- never wait here for someone who holds a lead: the answers of all the others wait behind us
   UPDATE wacta.lead l SET status = 'Contacted', stage = 'Contacted'
-   WHERE l.lead_id = ANY (ARRAY(SELECT n.lead_id FROM unnest(taken) t JOIN wacta.lead n ON n.lead_id = t.lead_id
-                                 WHERE t.purpose = 'pitch' AND n.status = 'New' FOR NO KEY UPDATE OF n SKIP LOCKED));
-  PERFORM wacta.add_note(t.lead_id, 'Brochure sent automatically', 'brochure ' || t.message_id) FROM unnest(taken) t WHERE t.purpose = 'brochure';
+   WHERE l.ctid = ANY (ARRAY(SELECT n.ctid FROM unnest(leads, purposes) t(lead, purpose)
+                              CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.lead x WHERE x.lead_id = t.lead AND x.status = 'New'
+                                                   LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) n
+                              WHERE t.purpose = 'pitch'))
+     AND l.status = 'New';
+  IF 'brochure' = ANY (purposes) THEN
+    PERFORM wacta.add_note(t.lead, 'Brochure sent automatically', 'brochure ' || t.message)
+       FROM unnest(leads, messages, purposes) t(lead, message, purpose) WHERE t.purpose = 'brochure';
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.on_taken(wacta.message[]) IS 'What follows when the provider has messages: their leads are contacted, brochures are noted.';
+COMMENT ON FUNCTION wacta.on_taken(bigint[], bigint[], text[]) IS 'What follows when the provider has messages: their leads are contacted, brochures are noted.';
 
 CREATE FUNCTION wacta.settle(message_id bigint, verdict text, reason text) RETURNS wacta.message_status
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -11,37 +11,55 @@ COMMENT ON FUNCTION wacta.fill_request(text, bigint, bigint, text, text, timesta
 
 -- In a form, what is one message's own stands between two control characters, which every other value is rid of; src/request.c fills it.
 CREATE FUNCTION wacta.placeholder(name text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT chr(1) || $1 || chr(1) $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN chr(1) || $1 || chr(1);
+END
+$$;
 COMMENT ON FUNCTION wacta.placeholder(text) IS 'A placeholder in a form: to, customer_name, message_id, link signed <action>, link seed <action>.';
 
 CREATE FUNCTION wacta.template_value(name text, variables jsonb, p wacta.project) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN $2 ->> $1 IS NOT NULL OR $1 <> 'customer_name'
-              THEN wacta.parameter_text(coalesce($2 ->> $1, CASE $1 WHEN 'project_name' THEN p.name END),
-                                        CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT wacta.parameter_text(c.brand, 'wacta') FROM wacta.config c) END)
-              ELSE wacta.placeholder('customer_name') END
+BEGIN
+  RETURN (
+    SELECT CASE WHEN $2 ->> $1 IS NOT NULL OR $1 <> 'customer_name'
+                THEN wacta.parameter_text(coalesce($2 ->> $1, CASE $1 WHEN 'project_name' THEN p.name END),
+                                          CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT wacta.parameter_text(c.brand, 'wacta') FROM wacta.config c) END)
+                ELSE wacta.placeholder('customer_name') END);
+END
 $$;
 COMMENT ON FUNCTION wacta.template_value(text, jsonb, wacta.project) IS 'What fills one variable of a template''s body.';
 
 CREATE FUNCTION wacta.template_component(components jsonb, type text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT c FROM jsonb_array_elements($1) c WHERE upper(c ->> 'type') = $2 LIMIT 1 $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT c FROM jsonb_array_elements($1) c WHERE upper(c ->> 'type') = $2 LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION wacta.template_component(jsonb, text) IS 'The component of a type (HEADER, BODY, FOOTER, BUTTONS), or NULL.';
 
 CREATE FUNCTION wacta.variable_count(value text) RETURNS integer
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT coalesce(max((v)[1]::integer), 0) FROM regexp_matches(coalesce($1, ''), '\{\{\s*([0-9]{1,3})\s*\}\}', 'g') v $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT coalesce(max((v)[1]::integer), 0) FROM regexp_matches(coalesce($1, ''), '\{\{\s*([0-9]{1,3})\s*\}\}', 'g') v);
+END
+$$;
 COMMENT ON FUNCTION wacta.variable_count(text) IS 'The highest n of the variables {{n}} in a text.';
 
 CREATE FUNCTION wacta.body_parameters(t wacta.template, variables jsonb, p wacta.project) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT jsonb_build_object('type', 'body', 'parameters',
-           jsonb_agg(jsonb_build_object('type', 'text', 'text', wacta.template_value(coalesce(t.body_values[n], 'brand'), variables, p)) ORDER BY n))
-    FROM generate_series(1, wacta.variable_count(wacta.template_component(t.components, 'BODY') ->> 'text')) n
-  HAVING count(*) > 0
+BEGIN
+  RETURN (
+    SELECT jsonb_build_object('type', 'body', 'parameters',
+             jsonb_agg(jsonb_build_object('type', 'text', 'text', wacta.template_value(coalesce(t.body_values[n], 'brand'), variables, p)) ORDER BY n))
+      FROM generate_series(1, wacta.variable_count(wacta.template_component(t.components, 'BODY') ->> 'text')) n
+    HAVING count(*) > 0);
+END
 $$;
 COMMENT ON FUNCTION wacta.body_parameters(wacta.template, jsonb, wacta.project) IS 'The body component of a template message, or NULL when it has no variable.';
 
@@ -59,8 +77,10 @@ COMMENT ON FUNCTION wacta.check_action(text) IS 'The action itself when a link c
 -- index counts among all buttons from 0; only URL buttons with a variable have a parameter, which the provider appends to the
 -- URL's fixed part as it is, hence a token of unreserved characters.
 CREATE FUNCTION wacta.button_parameters(t wacta.template) RETURNS SETOF jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+  RETURN QUERY
   SELECT jsonb_build_object('type', 'button', 'sub_type', 'url', 'index', (n - 1)::text, 'parameters',
            jsonb_build_array(jsonb_build_object('type', 'text', 'text',
              wacta.placeholder(format('link %s %s', CASE WHEN url LIKE '%/track/{{1}}' THEN 'seed' ELSE 'signed' END,
@@ -68,29 +88,35 @@ AS $$
     FROM (SELECT b ->> 'url' AS url, n, row_number() OVER (ORDER BY n) AS nth
             FROM jsonb_array_elements(wacta.template_component(t.components, 'BUTTONS') -> 'buttons') WITH ORDINALITY e(b, n)
            WHERE upper(b ->> 'type') = 'URL' AND b ->> 'url' LIKE '%{{%') buttons
-   ORDER BY n
+   ORDER BY n;
+END
 $$;
 COMMENT ON FUNCTION wacta.button_parameters(wacta.template) IS 'The button components of a template message.';
 
 CREATE FUNCTION wacta.document_object(p wacta.project) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT jsonb_build_object('filename', translate(p.brochure_file_name, chr(1), ''))
+BEGIN
+  RETURN jsonb_build_object('filename', translate(p.brochure_file_name, chr(1), ''))
          || CASE WHEN p.brochure_media_id IS NOT NULL THEN jsonb_build_object('id', translate(p.brochure_media_id, chr(1), ''))
-                 ELSE jsonb_build_object('link', translate(p.brochure_link, chr(1), '')) END
+                 ELSE jsonb_build_object('link', translate(p.brochure_link, chr(1), '')) END;
+END
 $$;
 COMMENT ON FUNCTION wacta.document_object(wacta.project) IS 'A project''s brochure as WhatsApp''s document object.';
 
 CREATE FUNCTION wacta.template_object(t wacta.template, variables jsonb, p wacta.project) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT jsonb_build_object('name', t.name, 'language', jsonb_build_object('code', translate(t.language, chr(1), ''), 'policy', 'deterministic'),
-           'components', coalesce(jsonb_agg(part ORDER BY nr), '[]'))
-    FROM (SELECT 1 AS nr, jsonb_build_object('type', 'header', 'parameters',
-                            jsonb_build_array(jsonb_build_object('type', 'document', 'document', wacta.document_object(p)))) AS part
-           WHERE upper(wacta.template_component(t.components, 'HEADER') ->> 'format') = 'DOCUMENT'
-          UNION ALL SELECT 2, b FROM wacta.body_parameters(t, variables, p) b WHERE b IS NOT NULL
-          UNION ALL SELECT 2 + n, b FROM wacta.button_parameters(t) WITH ORDINALITY x(b, n)) parts
+BEGIN
+  RETURN (
+    SELECT jsonb_build_object('name', t.name, 'language', jsonb_build_object('code', translate(t.language, chr(1), ''), 'policy', 'deterministic'),
+             'components', coalesce(jsonb_agg(part ORDER BY nr), '[]'))
+      FROM (SELECT 1 AS nr, jsonb_build_object('type', 'header', 'parameters',
+                              jsonb_build_array(jsonb_build_object('type', 'document', 'document', wacta.document_object(p)))) AS part
+             WHERE upper(wacta.template_component(t.components, 'HEADER') ->> 'format') = 'DOCUMENT'
+            UNION ALL SELECT 2, b FROM wacta.body_parameters(t, variables, p) b WHERE b IS NOT NULL
+            UNION ALL SELECT 2 + n, b FROM wacta.button_parameters(t) WITH ORDINALITY x(b, n)) parts);
+END
 $$;
 COMMENT ON FUNCTION wacta.template_object(wacta.template, jsonb, wacta.project) IS 'The template object of a message''s form.';
 
@@ -123,13 +149,16 @@ COMMENT ON FUNCTION wacta.message_content(integer, integer, text, jsonb, boolean
 'The type and content of a message as WhatsApp has them, or the problem that prevents it. Chosen at send time.';
 
 CREATE FUNCTION wacta.envelope(provider text, recipient_kind text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
   -- to: the number with its plus sign; recipient: the business-scoped user id where no number is known
-  SELECT jsonb_build_object(CASE $2 WHEN 'phone' THEN 'to' ELSE 'recipient' END, wacta.placeholder('to'), 'recipient_type', 'individual')
-         || CASE $1 WHEN 'tata' THEN jsonb_build_object('source', 'external', 'metaData', jsonb_build_object('custom_callback_data', echo))
-                    ELSE jsonb_build_object('messaging_product', 'whatsapp', 'biz_opaque_callback_data', echo) END
-    FROM (SELECT 'wacta:outbox:' || wacta.placeholder('message_id') AS echo) e
+  RETURN (
+    SELECT jsonb_build_object(CASE $2 WHEN 'phone' THEN 'to' ELSE 'recipient' END, wacta.placeholder('to'), 'recipient_type', 'individual')
+           || CASE $1 WHEN 'tata' THEN jsonb_build_object('source', 'external', 'metaData', jsonb_build_object('custom_callback_data', echo))
+                      ELSE jsonb_build_object('messaging_product', 'whatsapp', 'biz_opaque_callback_data', echo) END
+      FROM (SELECT 'wacta:outbox:' || wacta.placeholder('message_id') AS echo) e);
+END
 $$;
 COMMENT ON FUNCTION wacta.envelope(text, text) IS 'What stands around the content of a request at this provider.';
 
@@ -167,6 +196,48 @@ COMMENT ON FUNCTION wacta.plan_request(integer, integer, integer, text, jsonb, b
 'What is to become of messages of this kind now: sending (with the form of their requests), suppressed, failed, or queued until
 the site is repaired, and why.';
 
+CREATE FUNCTION wacta.recall(key text) RETURNS text
+LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'wacta_recall';
+COMMENT ON FUNCTION wacta.recall(text) IS 'What this session has memorized under the key, or NULL.';
+
+CREATE FUNCTION wacta.memorize(key text, value text) RETURNS void
+LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'wacta_memorize';
+COMMENT ON FUNCTION wacta.memorize(text, text) IS 'Keeps a value in the memory of this session; a later one may take its place.';
+
+-- The versions of all rows that a form is made from.
+CREATE FUNCTION wacta.form_version(channel_id integer, template_id integer) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT concat_ws(' ', $1, (SELECT (c.xmin, c.ctid) FROM wacta.channel c WHERE c.channel_id = $1),
+                           $2, (SELECT (t.xmin, t.ctid) FROM wacta.template t WHERE t.template_id = $2),
+                           (SELECT (k.xmin, k.ctid) FROM wacta.config k), (SELECT array_agg((s.xmin, s.ctid)) FROM wacta.signing_key s)));
+END
+$$;
+COMMENT ON FUNCTION wacta.form_version(integer, integer) IS 'Changes with whatever may change the form of a request, but for the project''s and the message''s own part in it.';
+
+-- As plan_request, which is not asked again while nothing has changed.
+CREATE FUNCTION wacta.plan_kind(version text, channel_id integer, template_id integer, project_id integer, purpose text, variables jsonb, in_window boolean,
+                                recipient_kind text, consent text, OUT status wacta.message_status, OUT reason text, OUT form text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  key text := (SELECT concat_ws(' ', version, $4, (SELECT (p.xmin, p.ctid) FROM wacta.project p WHERE p.project_id = $4), purpose, in_window, recipient_kind, consent, variables));
+BEGIN
+  form := wacta.recall(key);
+  IF form IS NOT NULL THEN
+    status := 'sending';
+    RETURN;
+  END IF;
+  SELECT * INTO status, reason, form FROM wacta.plan_request($2, $3, $4, $5, $6, $7, $8, $9);
+  IF status = 'sending' THEN
+    PERFORM wacta.memorize(key, form);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.plan_kind(text, integer, integer, integer, text, jsonb, boolean, text, text) IS
+'What is to become of messages of this kind: see wacta.plan_request(), whose answer it remembers.';
+
 -- Whom the provider is to send to: the phone, or the business-scoped user id where no number is known.
 CREATE FUNCTION wacta.recipient(lead_id bigint, OUT kind text, OUT value text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -199,10 +270,12 @@ COMMENT ON FUNCTION wacta.build_request(wacta.message) IS
 to repair, the message waits). Needs no network.';
 
 CREATE FUNCTION wacta.channel_url(c wacta.channel) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT c.base_url || CASE c.provider WHEN 'meta' THEN format('/%s/%s/messages', c.api_version, c.sender_id)
-                                       WHEN 'tata' THEN '/whatsapp-cloud/messages' ELSE '/messages' END
+BEGIN
+  RETURN c.base_url || CASE c.provider WHEN 'meta' THEN format('/%s/%s/messages', c.api_version, c.sender_id)
+                                       WHEN 'tata' THEN '/whatsapp-cloud/messages' ELSE '/messages' END;
+END
 $$;
 COMMENT ON FUNCTION wacta.channel_url(wacta.channel) IS 'Where a channel''s messages are posted to.';
 
@@ -235,20 +308,27 @@ CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.error_rule
   FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('code');
 
 CREATE FUNCTION wacta.error_action(code integer, http_status integer, attempts integer) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce((SELECT r.action FROM wacta.error_rule r WHERE r.code = $1),
-    CASE WHEN $1 IS NOT NULL THEN CASE WHEN $3 < 3 THEN 'retry' ELSE 'fail' END
-         WHEN $2 = 429 THEN 'throttle_sender'
-         WHEN $2 = 408 OR $2 >= 500 THEN 'retry'
-         WHEN $2 IN (401, 403) THEN 'stop_sender'
-         ELSE 'fail' END)
+BEGIN
+  RETURN (
+    SELECT coalesce((SELECT r.action FROM wacta.error_rule r WHERE r.code = $1),
+      CASE WHEN $1 IS NOT NULL THEN CASE WHEN $3 < 3 THEN 'retry' ELSE 'fail' END
+           WHEN $2 = 429 THEN 'throttle_sender'
+           WHEN $2 = 408 OR $2 >= 500 THEN 'retry'
+           WHEN $2 IN (401, 403) THEN 'stop_sender'
+           ELSE 'fail' END));
+END
 $$;
 COMMENT ON FUNCTION wacta.error_action(integer, integer, integer) IS 'The action for a code, or for an HTTP status that came without one.';
 
 CREATE FUNCTION wacta.try_integer(value text) RETURNS integer
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT CASE WHEN $1 ~ '^-?[0-9]{1,9}$' THEN $1::integer END $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN $1 ~ '^-?[0-9]{1,9}$' THEN $1::integer END;
+END
+$$;
 COMMENT ON FUNCTION wacta.try_integer(text) IS 'The integer that the text is, or NULL.';
 
 -- The error in an answer, in either provider's envelope.

@@ -3,30 +3,38 @@
 -- Whatever these functions find locked they leave for the next time: an application that holds a lead or a message must not
 -- stop the deliveries of all the others.
 
-CREATE FUNCTION wacta.put_in_doubt(rows_ tid[], why text) RETURNS bigint
+-- An attempt that nobody will hear of again is lost; its message is in doubt, unless a webhook has told more by now.
+CREATE FUNCTION wacta.lose_attempts(attempts tid[], why text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   n bigint;
 BEGIN
   WITH lost AS (
-    UPDATE wacta.message m SET status = 'in_doubt', reason = why, lease_until = NULL
-     WHERE m.ctid = ANY (rows_) AND m.status = 'sending'
-    RETURNING m.lead_id, m.message_id, m.attempts)
-  UPDATE wacta.attempt a SET ended_at = wacta.now(), outcome = 'lost' FROM lost
-   WHERE (a.lead_id, a.message_id, a.attempt) = (lost.lead_id, lost.message_id, lost.attempts);
+    UPDATE wacta.attempt a SET ended_at = wacta.now(), outcome = 'lost'
+     WHERE a.ctid = ANY ($1) AND a.ended_at IS NULL
+    RETURNING a.lead_id, a.message_id, a.attempt)
+  UPDATE wacta.message m SET status = 'in_doubt', reason = why, lease_until = NULL
+    FROM lost CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.message x
+                                   WHERE x.lead_id = lost.lead_id AND x.message_id = lost.message_id AND x.attempts = lost.attempt LIMIT 1) x
+   WHERE m.ctid = x.ctid AND m.status = 'sending';
   GET DIAGNOSTICS n = ROW_COUNT;
   RETURN n;
 END
 $$;
-COMMENT ON FUNCTION wacta.put_in_doubt(tid[], text) IS 'Marks locked messages as in doubt and their attempts as lost; returns how many.';
+COMMENT ON FUNCTION wacta.lose_attempts(tid[], text) IS 'Ends attempts, whose messages are locked, as lost; returns how many messages are in doubt by that.';
 
 CREATE FUNCTION wacta.courier_start(p_courier integer) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
   -- what this courier's former incarnation had in hand: whether it went out, nobody here knows
-  SELECT wacta.put_in_doubt(ARRAY(SELECT m.ctid FROM wacta.message m WHERE m.status = 'sending' AND m.claimed_by = p_courier
-                                     FOR NO KEY UPDATE SKIP LOCKED), 'the courier ended before the answer came')
+  RETURN wacta.lose_attempts(ARRAY(
+    SELECT a.ctid FROM wacta.attempt a
+     CROSS JOIN LATERAL (SELECT FROM wacta.message x WHERE x.lead_id = a.lead_id AND x.message_id = a.message_id
+                          LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) m
+     WHERE a.courier = p_courier AND a.ended_at IS NULL), 'the courier ended before the answer came');
+END
 $$;
 COMMENT ON FUNCTION wacta.courier_start(integer) IS 'Marks as in doubt what a former incarnation of this courier left unanswered; returns how many.';
 
@@ -43,19 +51,49 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.forget_refusals() IS 'Deletes refused tokens and unproved webhooks that are older than refusal_retention.';
 
+-- Attempts that are over leave the index of open ones behind, as messages do that of the queue: see wacta.lane_mark().
+CREATE FUNCTION wacta.reap_leases() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  before timestamptz := wacta.now() - (SELECT c.lease FROM wacta.config c);
+  first  timestamptz;
+BEGIN
+  SELECT o.claimed_at INTO first
+    FROM (SELECT wacta.note_lane(0, 0, f.claimed_at, before), f.claimed_at
+            FROM (SELECT) one
+            LEFT JOIN LATERAL (SELECT a.claimed_at FROM wacta.attempt a
+                                WHERE a.ended_at IS NULL AND a.claimed_at >= wacta.lane_mark(0, 0) AND a.claimed_at < before
+                                ORDER BY a.claimed_at LIMIT 1) f ON true
+          OFFSET 0) o;
+  IF first IS NULL THEN
+    RETURN 0;
+  END IF;
+  RETURN wacta.lose_attempts(ARRAY(
+    SELECT a.ctid FROM wacta.attempt a
+     CROSS JOIN LATERAL (SELECT x.lease_until, x.attempts FROM wacta.message x WHERE x.lead_id = a.lead_id AND x.message_id = a.message_id
+                          LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) m
+     WHERE a.ended_at IS NULL AND a.claimed_at >= first AND a.claimed_at < before
+       AND (m.lease_until < wacta.now() OR m.lease_until IS NULL OR m.attempts > a.attempt)
+     LIMIT 1000), 'no answer within the lease');
+END
+$$;
+COMMENT ON FUNCTION wacta.reap_leases() IS 'Ends up to 1,000 attempts whose lease has run out; returns how many messages are in doubt by that.';
+
 CREATE FUNCTION wacta.courier_reap() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  lost    bigint;
+  lost    bigint := wacta.reap_leases();
   expired bigint;
 BEGIN
-  lost := wacta.put_in_doubt(ARRAY(SELECT m.ctid FROM wacta.message m WHERE m.status = 'sending' AND m.lease_until < wacta.now()
-                                    LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED), 'no answer within the lease');
   UPDATE wacta.message m SET status = 'expired', reason = coalesce('not sent in time; last: ' || m.reason, 'not sent in time')
    WHERE m.status = 'queued' AND m.ctid = ANY (ARRAY(
-         SELECT x.ctid FROM wacta.message x WHERE x.status = 'queued' AND x.expires_at < wacta.now()
-          LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED));
+    SELECT x.ctid FROM (SELECT d.lead_id, d.message_id FROM wacta.queue d WHERE d.expires_at < wacta.now() ORDER BY d.expires_at) q
+     CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.message x
+                          WHERE x.lead_id = q.lead_id AND x.message_id = q.message_id AND x.status = 'queued'
+                          LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) x
+     LIMIT 1000));
   GET DIAGNOSTICS expired = ROW_COUNT;
   UPDATE wacta.channel c SET status = 'active', status_reason = NULL, paused_until = NULL
    WHERE c.channel_id = ANY (ARRAY(SELECT p.channel_id FROM wacta.channel p WHERE p.status = 'paused' AND p.paused_until <= wacta.now()
@@ -68,52 +106,75 @@ COMMENT ON FUNCTION wacta.courier_reap() IS
 'Expired leases become in doubt, messages past their time expire (1,000 of each at most; returns how many), pauses end, what
 waits in the inbox is tried again.';
 
--- Two statements: the first locks, the second sees the newest version of what it locked. The lead's share lock is the promise
--- that no claim succeeds after an opt-out has committed; SKIP LOCKED on both means that a claim never waits and never deadlocks.
--- What is the same for many messages (may they be sent, the form of their request) is decided once a kind, not once a message.
--- The settings keep the plan on the index of due messages, whatever the statistics say of a table that was just filled; their
--- price on what has to be scanned must not call for JIT compilation.
-CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
+CREATE FUNCTION wacta.lane_mark(channel_id integer, template_id integer) RETURNS timestamptz
+LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wacta_lane_mark';
+COMMENT ON FUNCTION wacta.lane_mark(integer, integer) IS 'Where a look at a lane of the queue is to begin: what was due before has left.';
+
+CREATE FUNCTION wacta.note_lane(channel_id integer, template_id integer, first timestamptz, looked_at timestamptz) RETURNS void
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_note_lane';
+COMMENT ON FUNCTION wacta.note_lane(integer, integer, timestamptz, timestamptz) IS
+'Takes note of the first row that a look at a lane has found, NULL: none until looked_at; for the statement that looked.';
+
+-- A lane is the messages of one channel with one template. One that may not be sent from (the channel is paused, the template
+-- held) is left out here, so that its queue costs nothing, however long it is. Brochures come first: a person waits for them.
+CREATE FUNCTION wacta.due_lanes(now_at timestamptz)
+RETURNS TABLE (channel_id integer, template_id integer, max_rate integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT lane.channel_id, lane.template_id, lane.max_rate
+    FROM (SELECT ch.channel_id, t.template_id, ch.max_rate, t.purpose, first.due_at,
+                 wacta.note_lane(ch.channel_id, t.template_id, first.due_at, now_at)
+            FROM wacta.channel ch
+           CROSS JOIN (SELECT 0 AS template_id, 'brochure' AS purpose
+                       UNION ALL
+                       -- what is in review or paused waits; what is gone fails its messages at the claim
+                       SELECT x.template_id, x.purpose FROM wacta.template x
+                        WHERE x.held_reason IS NULL AND x.status IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')) t
+            LEFT JOIN LATERAL (SELECT q.due_at FROM wacta.queue q
+                                WHERE (q.channel_id, q.template_id) = (ch.channel_id, t.template_id)
+                                  AND q.due_at >= wacta.lane_mark(ch.channel_id, t.template_id) AND q.due_at <= now_at
+                                ORDER BY q.due_at LIMIT 1) first ON true
+           WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= now_at)
+          OFFSET 0) lane
+   WHERE lane.due_at IS NOT NULL
+   ORDER BY lane.purpose = 'brochure' DESC, lane.due_at;
+END
+$$;
+COMMENT ON FUNCTION wacta.due_lanes(timestamptz) IS 'The lanes of the queue in which something is due and may be sent, in the order in which to serve them.';
+
+-- The lead's lock is the promise that no claim succeeds after an opt-out has committed, and it serves one courier at a time, so
+-- that what it counts of a person's messages is right. SKIP LOCKED on both rows means that a claim never waits and never
+-- deadlocks. What is the same for many messages (may they be sent, the form of their request) is decided once a kind, not once
+-- a message.
+CREATE FUNCTION wacta.claim_lane(p_courier integer, p_channel integer, p_template integer, p_max integer, now_at timestamptz)
 RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text)
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  now_at timestamptz := wacta.now();
-  c      wacta.config := (SELECT k FROM wacta.config k);
-  ready  integer[];
-  rows_  tid[];
+  c        wacta.config := (SELECT k FROM wacta.config k);
+  revision bigint := (SELECT ch.revision FROM wacta.channel ch WHERE ch.channel_id = p_channel);
+  version  text := wacta.form_version(p_channel, p_template);
 BEGIN
-  ready := ARRAY(SELECT ch.channel_id FROM wacta.channel ch
-                  WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= now_at));
-  rows_ := ARRAY(SELECT q.ctid FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
-                  WHERE q.status = 'queued' AND q.due_at <= now_at AND q.channel_id = ANY (ready)
-                    -- a template that is paused or in review holds its messages; one that is gone fails them, below
-                    AND NOT EXISTS (SELECT FROM wacta.template t WHERE t.template_id = q.template_id
-                                       AND (t.held_reason IS NOT NULL OR t.status NOT IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')))
-                  ORDER BY q.due_at LIMIT p_max
-                    FOR NO KEY UPDATE OF q SKIP LOCKED FOR SHARE OF l SKIP LOCKED);
-  IF rows_ = '{}' THEN
-    RETURN;
-  END IF;
   RETURN QUERY
   WITH picked AS MATERIALIZED (
-    SELECT q.ctid AS tid, q.lead_id, q.message_id, q.channel_id, q.template_id, q.project_id, q.purpose, q.variables::text AS variables, q.expires_at,
+    SELECT q.ctid AS queue_tid, m.ctid AS tid, m.project_id, m.purpose, m.variables, m.expires_at < now_at AS expired,
            l.name, l.consent, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value
-      FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
+      FROM (SELECT d.ctid, d.lead_id, d.message_id FROM wacta.queue d
+             WHERE d.channel_id = p_channel AND d.template_id = p_template AND d.due_at >= wacta.lane_mark(p_channel, p_template) AND d.due_at <= now_at
+             ORDER BY d.due_at) q
+     CROSS JOIN LATERAL (SELECT x.ctid, x.* FROM wacta.message x
+                          WHERE x.message_id = q.message_id AND x.lead_id = q.lead_id AND x.status = 'queued'
+                          LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) m
+     CROSS JOIN LATERAL (SELECT x.* FROM wacta.lead x WHERE x.lead_id = q.lead_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) l
       LEFT JOIN LATERAL (SELECT x.kind, x.value FROM wacta.lead_identity x
                           WHERE x.lead_id = q.lead_id AND x.kind IN ('phone', 'user_id') ORDER BY x.kind, x.created_at LIMIT 1) i ON true
-     WHERE q.ctid = ANY (rows_) AND q.status = 'queued'
+     LIMIT p_max
   ), kinds AS MATERIALIZED (
-    SELECT k.*, plan.status, plan.reason, plan.form
-      FROM (SELECT DISTINCT p.channel_id, p.template_id, p.project_id, p.purpose, p.variables, p.in_window, p.kind, p.consent FROM picked p) k,
-           LATERAL wacta.plan_request(k.channel_id, k.template_id, k.project_id, k.purpose, k.variables::jsonb, k.in_window, k.kind, k.consent) plan
-  ), judged AS MATERIALIZED (
-    SELECT p.*, k.form, CASE WHEN p.expires_at < now_at AND k.status <> 'suppressed' THEN 'expired' ELSE k.status END AS verdict,
-           CASE WHEN p.expires_at < now_at AND k.status <> 'suppressed' THEN 'not sent in time' ELSE k.reason END AS why
-      FROM picked p JOIN kinds k
-        ON (p.channel_id, p.purpose, p.in_window, p.consent) = (k.channel_id, k.purpose, k.in_window, k.consent) AND p.variables = k.variables
-           AND (p.template_id, p.project_id, p.kind) IS NOT DISTINCT FROM (k.template_id, k.project_id, k.kind)
+    SELECT k.*, plan.*
+      FROM (SELECT DISTINCT p.project_id, p.purpose, p.variables, p.in_window, p.kind, p.consent FROM picked p) k,
+           LATERAL wacta.plan_kind(version, p_channel, nullif(p_template, 0), k.project_id, k.purpose, k.variables, k.in_window, k.kind, k.consent) plan
   ), changed AS (
     UPDATE wacta.message q
        SET status = j.verdict, reason = coalesce(j.why, q.reason),
@@ -122,24 +183,54 @@ BEGIN
            lease_until = CASE WHEN j.verdict = 'sending' THEN now_at + c.lease END,
            failed_at = CASE WHEN j.verdict = 'failed' THEN now_at END,
            due_at = CASE WHEN j.verdict = 'queued' THEN now_at + interval '1 minute' ELSE q.due_at END
-      FROM judged j
+      FROM (SELECT p.tid, p.queue_tid, p.name, p.value, k.form,
+                   CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'expired' ELSE k.status END AS verdict,
+                   CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'not sent in time' ELSE k.reason END AS why
+              FROM picked p JOIN kinds k
+                ON (p.purpose, p.in_window, p.consent, p.variables) = (k.purpose, k.in_window, k.consent, k.variables)
+                   AND (p.project_id, p.kind) IS NOT DISTINCT FROM (k.project_id, k.kind)) j
      WHERE q.ctid = j.tid
-    RETURNING q.lead_id, q.message_id, q.attempts, q.channel_id, q.status, j.form, j.value, j.name
+    RETURNING q.lead_id, q.message_id, q.attempts, q.status, j.form, j.value, j.name, j.queue_tid
+  ), left_queue AS (
+    DELETE FROM wacta.queue q WHERE q.ctid = ANY (ARRAY(SELECT u.queue_tid FROM changed u WHERE u.status = 'sending'))
   ), begun AS (
     INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, claimed_at)
     SELECT u.lead_id, u.message_id, u.attempts, p_courier, now_at FROM changed u WHERE u.status = 'sending'
   )
-  SELECT u.lead_id, u.message_id, u.attempts, u.channel_id, ch.revision,
+  SELECT u.lead_id, u.message_id, u.attempts, p_channel, revision,
          wacta.fill_request(u.form, u.lead_id, u.message_id, u.value, wacta.parameter_text(u.name, 'there'), now_at, now_at + c.link_ttl)
-    FROM changed u JOIN wacta.channel ch ON ch.channel_id = u.channel_id
-   WHERE u.status = 'sending'
+    FROM changed u WHERE u.status = 'sending'
   UNION ALL                                              -- something was done though nothing of it is to be sent: look again
   SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM changed u WHERE u.status <> 'sending');
 END
 $$;
+COMMENT ON FUNCTION wacta.claim_lane(integer, integer, integer, integer, timestamptz) IS
+'Takes up to p_max due messages of a lane: see wacta.courier_claim().';
+
+-- The settings keep the plans on the indexes, whatever the statistics say of a table that was just filled or emptied; their
+-- price on what has to be scanned must not call for JIT compilation.
+CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
+RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  now_at timestamptz := wacta.now();
+  room   integer := p_max;
+  n      integer;
+  lane   record;
+BEGIN
+  FOR lane IN SELECT * FROM wacta.due_lanes(now_at) LOOP
+    EXIT WHEN room <= 0;
+    RETURN QUERY SELECT * FROM wacta.claim_lane(p_courier, lane.channel_id, lane.template_id, room, now_at);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    room := room - n;
+  END LOOP;
+END
+$$;
 COMMENT ON FUNCTION wacta.courier_claim(integer, integer) IS
 'Takes up to p_max due messages, records their attempts, and returns the requests to send after this has committed.
-Messages that must not or cannot be sent are settled here; a last row of NULLs tells that there were some.';
+Messages that must not or cannot be sent are settled here; a row of NULLs tells that there were some.';
 
 CREATE FUNCTION wacta.courier_channel(p_channel_id integer, OUT revision bigint, OUT url text, OUT headers text[])
 RETURNS SETOF record
@@ -167,11 +258,18 @@ $$;
 COMMENT ON FUNCTION wacta.courier_channel(integer) IS 'URL and headers of a channel''s requests, the access token among them.';
 
 CREATE FUNCTION wacta.courier_wait() RETURNS integer
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT greatest(0, least(86400000, ceil(extract(epoch FROM due - wacta.now()) * 1000)))::integer
-    FROM (SELECT (SELECT q.due_at FROM wacta.message q WHERE q.status = 'queued' ORDER BY q.due_at LIMIT 1) AS due) next
-   WHERE due IS NOT NULL
+BEGIN
+  RETURN (
+    SELECT greatest(0, least(86400000, ceil(extract(epoch FROM min(first.due_at) - wacta.now()) * 1000)))::integer
+      FROM wacta.channel ch
+     CROSS JOIN (SELECT 0 AS template_id UNION ALL SELECT x.template_id FROM wacta.template x) t
+     CROSS JOIN LATERAL (SELECT q.due_at FROM wacta.queue q
+                          WHERE (q.channel_id, q.template_id) = (ch.channel_id, t.template_id) AND q.due_at >= wacta.lane_mark(ch.channel_id, t.template_id)
+                          ORDER BY q.due_at LIMIT 1) first
+    HAVING min(first.due_at) IS NOT NULL);
+END
 $$;
 COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message is due; NULL when none is queued.';
 
@@ -185,50 +283,97 @@ END
 $$;
 COMMENT ON FUNCTION wacta.is_taken(integer, jsonb) IS 'Whether the provider''s answer says that it took the message.';
 
+CREATE FUNCTION wacta.lock_messages(leads bigint[], messages bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- in one order: two couriers that settle at once, or a webhook between them, cannot deadlock; what is taken is updated in it, too
+  PERFORM FROM (SELECT u.* FROM unnest($1, $2) u(lead, message) ORDER BY u.lead, u.message) u
+    CROSS JOIN LATERAL (SELECT FROM wacta.message q WHERE q.lead_id = u.lead AND q.message_id = u.message LIMIT 1 FOR NO KEY UPDATE) q;
+END
+$$;
+COMMENT ON FUNCTION wacta.lock_messages(bigint[], bigint[]) IS 'Locks messages that are about to be settled.';
+
 -- Answers that the messages were taken, an array element each. The state follows the lattice: a webhook may have told more by
 -- now, and that stands; a message that was put back in doubt or queued meanwhile is taken all the same, and not sent again.
-CREATE FUNCTION wacta.settle_accepted(leads bigint[], messages bigint[], attempts integer[], http_statuses integer[], answers jsonb[], elapsed integer[]) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+CREATE TYPE wacta.taken AS (leads bigint[], messages bigint[], purposes text[], wa_ids text[]);
+COMMENT ON TYPE wacta.taken IS 'Messages that the provider took, and the wa_id of each where it is not the number that was dialled.';
+
+CREATE FUNCTION wacta.write_accepted(p_leads bigint[], p_messages bigint[], p_attempts integer[], p_http_statuses integer[], p_answers jsonb[],
+                                     p_elapsed integer[], p_started timestamptz[]) RETURNS wacta.taken
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   now_at timestamptz := wacta.now();
-  taken  wacta.message[];
+  result wacta.taken;
 BEGIN
   WITH a AS MATERIALIZED (
-    SELECT * FROM unnest($1, $2, $3, $4, $5, $6) u(lead, message, attempt, http_status, answer, elapsed_ms)
-  ), ended AS (
-    UPDATE wacta.attempt t SET ended_at = now_at, outcome = 'answered', http_status = a.http_status, elapsed_ms = a.elapsed_ms
-      FROM a WHERE (t.lead_id, t.message_id, t.attempt) = (a.lead, a.message, a.attempt) AND (t.ended_at IS NULL OR t.outcome = 'lost')
-  ), named AS (                                          -- who answers from this wa_id is this person, whatever number we dialled
-    INSERT INTO wacta.lead_identity (kind, value, lead_id)
-    SELECT 'wa_id', w, a.lead
-      FROM a JOIN wacta.message o ON (o.lead_id, o.message_id) = (a.lead, a.message), left(a.answer #>> '{contacts,0,wa_id}', 200) w
-     WHERE w ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE i.kind = 'phone' AND i.value = '+' || w)
-    ON CONFLICT DO NOTHING
+    SELECT u.*, left(u.answer #>> '{messages,0,id}', 300) AS wamid, left(u.answer ->> 'id', 300) AS request_id,
+           u.answer #>> '{contacts,0,wa_id}' AS wa_id, ltrim(u.answer #>> '{contacts,0,input}', '+') AS dialled
+      FROM unnest(p_leads, p_messages, p_attempts, p_http_statuses, p_answers, p_elapsed, p_started)
+           u(lead, message, attempt, http_status, answer, elapsed_ms, started_at)
+     ORDER BY u.lead, u.message
   ), changed AS (
     UPDATE wacta.message q
        SET status = CASE WHEN below THEN 'accepted' ELSE q.status END,
            reason = CASE WHEN below THEN nullif(a.answer #>> '{messages,0,message_status}', 'accepted') ELSE q.reason END,
            error_code = CASE WHEN below THEN NULL ELSE q.error_code END,
            lease_until = NULL,
-           wamid = coalesce(q.wamid, left(a.answer #>> '{messages,0,id}', 300)),
-           provider_request_id = coalesce(q.provider_request_id, left(a.answer ->> 'id', 300)),
+           wamid = coalesce(q.wamid, a.wamid),
+           provider_request_id = coalesce(q.provider_request_id, a.request_id),
            accepted_at = least(q.accepted_at, now_at)
       FROM (SELECT a.*, o.ctid AS tid, o.status NOT IN ('accepted', 'sent', 'delivered', 'read', 'failed') AS below
-              FROM a JOIN wacta.message o ON (o.lead_id, o.message_id, o.attempts) = (a.lead, a.message, a.attempt)) a
+              FROM a CROSS JOIN LATERAL (SELECT x.ctid, x.status FROM wacta.message x
+                                          WHERE x.message_id = a.message AND x.lead_id = a.lead AND x.attempts = a.attempt LIMIT 1) o) a
      WHERE q.ctid = a.tid
-    RETURNING q)
-  SELECT coalesce(array_agg(q), '{}') INTO taken FROM changed;
-  PERFORM wacta.on_taken(taken);
-  RETURN cardinality(taken);
+    RETURNING q.lead_id, q.message_id, q.purpose, CASE WHEN a.wa_id IS DISTINCT FROM a.dialled THEN a.wa_id END AS wa_id
+  ), ended AS (                  -- what ended an attempt once stands, but for a guess
+    UPDATE wacta.attempt t
+       SET ended_at = now_at, outcome = 'answered', http_status = a.http_status, elapsed_ms = a.elapsed_ms, started_at = a.started_at,
+           provider_id = coalesce(a.wamid, a.request_id)
+      FROM (SELECT a.*, o.ctid AS tid
+              FROM a CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.attempt x
+                                          WHERE x.lead_id = a.lead AND x.message_id = a.message AND x.attempt = a.attempt
+                                            AND coalesce(x.outcome, 'lost') = 'lost' LIMIT 1) o
+             WHERE (SELECT count(*) >= 0 FROM changed)) a         -- behind the messages, which are the locks of their attempts
+     WHERE t.ctid = a.tid
+  )
+  SELECT array_agg(q.lead_id), array_agg(q.message_id), array_agg(q.purpose), array_agg(q.wa_id) INTO result FROM changed q;
+  RETURN result;
 END
 $$;
-COMMENT ON FUNCTION wacta.settle_accepted(bigint[], bigint[], integer[], integer[], jsonb[], integer[]) IS
+COMMENT ON FUNCTION wacta.write_accepted(bigint[], bigint[], integer[], integer[], jsonb[], integer[], timestamptz[]) IS
+'Writes answers that took their messages into messages and attempts; returns the messages that these attempts are the last of.';
+
+CREATE FUNCTION wacta.settle_accepted(p_leads bigint[], p_messages bigint[], p_attempts integer[], p_http_statuses integer[], p_answers jsonb[],
+                                      p_elapsed integer[], p_started timestamptz[]) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  t wacta.taken := wacta.write_accepted($1, $2, $3, $4, $5, $6, $7);
+BEGIN
+  IF coalesce(cardinality(t.leads), 0) < cardinality(p_leads) THEN
+    -- somebody had a message in hand, and what we looked for was no longer its newest version: with the locks, look again
+    PERFORM wacta.lock_messages(p_leads, p_messages);
+    t := wacta.write_accepted($1, $2, $3, $4, $5, $6, $7);
+  END IF;
+  IF array_remove(t.wa_ids, NULL) <> '{}' THEN
+    -- who answers from this wa_id is this person, whatever number we dialled
+    INSERT INTO wacta.lead_identity (kind, value, lead_id)
+    SELECT 'wa_id', left(u.wa_id, 200), u.lead FROM unnest(t.leads, t.wa_ids) u(lead, wa_id)
+     WHERE u.wa_id ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE i.kind = 'phone' AND i.value = '+' || u.wa_id)
+    ON CONFLICT DO NOTHING;
+  END IF;
+  PERFORM wacta.on_taken(t.leads, t.messages, t.purposes);
+  RETURN coalesce(cardinality(t.leads), 0);
+END
+$$;
+COMMENT ON FUNCTION wacta.settle_accepted(bigint[], bigint[], integer[], integer[], jsonb[], integer[], timestamptz[]) IS
 'Settles attempts that the provider answered by taking the message; returns how many.';
 
 -- Any other answer, and what is none.
 CREATE FUNCTION wacta.settle_attempt(m wacta.message, p_outcome text, p_http_status integer, p_retry_after integer, answer jsonb,
-                                     p_error text, p_elapsed_ms integer) RETURNS text
+                                     p_error text, p_elapsed_ms integer, p_started_at timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -244,8 +389,8 @@ BEGIN
     WHEN p_http_status BETWEEN 300 AND 399 THEN 'fail'
     ELSE wacta.error_action(e.code, p_http_status, m.attempts) END;
   UPDATE wacta.attempt a
-     SET ended_at = wacta.now(), outcome = p_outcome, http_status = p_http_status, error_code = e.code,
-         detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms
+     SET ended_at = wacta.now(), outcome = CASE verdict WHEN 'in_doubt' THEN 'unknown' ELSE p_outcome END, http_status = p_http_status, error_code = e.code,
+         detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms, started_at = p_started_at
    WHERE (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts)
      AND (a.ended_at IS NULL OR a.outcome = 'lost');     -- what ended an attempt once stands, but for a guess
   IF m.status NOT IN ('sending', 'in_doubt') THEN        -- a webhook or an operator was faster, and knows better
@@ -260,7 +405,7 @@ BEGIN
   RETURN verdict;
 END
 $$;
-COMMENT ON FUNCTION wacta.settle_attempt(wacta.message, text, integer, integer, jsonb, text, integer) IS
+COMMENT ON FUNCTION wacta.settle_attempt(wacta.message, text, integer, integer, jsonb, text, integer, timestamptz) IS
 'Settles an attempt that the provider did not answer by taking the message; returns in_doubt, fail or retry.';
 
 -- The sender waits; its queue is kept, not burnt.
@@ -315,35 +460,44 @@ COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, text, integer, text, i
 'The provider refused the message, or it was certainly not sent: later again, or failed, by wacta.error_rule.';
 
 CREATE FUNCTION wacta.courier_settle(p_lead bigint[], p_message bigint[], p_attempt integer[], p_outcome text[], p_http_status integer[],
-  p_retry_after integer[], p_body bytea[], p_error text[], p_elapsed_ms integer[])
+  p_retry_after integer[], p_body bytea[], p_error text[], p_elapsed_ms integer[], p_started_at timestamptz[] DEFAULT NULL)
 RETURNS TABLE (accepted integer, failed integer, in_doubt integer, retried integer)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   answers jsonb[] := ARRAY(SELECT CASE WHEN u.outcome = 'answered' THEN wacta.try_jsonb(u.body) END
                              FROM unnest(p_outcome, p_body) WITH ORDINALITY u(outcome, body, n) ORDER BY u.n);
+  taken   boolean[] := ARRAY(SELECT coalesce(wacta.is_taken(u.http_status, u.answer), false)
+                               FROM unnest(p_http_status, answers) WITH ORDINALITY u(http_status, answer, n) ORDER BY u.n);
   m       wacta.message;
   r       record;
   verdict text;
 BEGIN
-  -- In one order: two couriers that settle at once, or a webhook between them, cannot deadlock.
-  PERFORM FROM wacta.message q JOIN unnest(p_lead, p_message) u(lead, message) ON (q.lead_id, q.message_id) = (u.lead, u.message)
-    ORDER BY q.lead_id, q.message_id FOR NO KEY UPDATE OF q;
-  SELECT wacta.settle_accepted(array_agg(u.lead), array_agg(u.message), array_agg(u.attempt), array_agg(u.http_status), array_agg(u.answer),
-                               array_agg(u.elapsed_ms)) INTO accepted
-    FROM unnest(p_lead, p_message, p_attempt, p_http_status, answers, p_elapsed_ms) u(lead, message, attempt, http_status, answer, elapsed_ms)
-   WHERE wacta.is_taken(u.http_status, u.answer);
-  failed := 0; in_doubt := 0; retried := 0;
+  IF false = ANY (taken) THEN
+    PERFORM wacta.lock_messages(p_lead, p_message);
+  END IF;
+  accepted := 0; failed := 0; in_doubt := 0; retried := 0;
+  IF true = ANY (taken) THEN
+    SELECT wacta.settle_accepted(array_agg(u.lead), array_agg(u.message), array_agg(u.attempt), array_agg(u.http_status), array_agg(u.answer),
+                                 array_agg(u.elapsed_ms), array_agg(u.started_at)) INTO accepted
+      FROM unnest(p_lead, p_message, p_attempt, p_http_status, answers, p_elapsed_ms, p_started_at, taken)
+           u(lead, message, attempt, http_status, answer, elapsed_ms, started_at, taken)
+     WHERE u.taken;
+  END IF;
+  IF NOT false = ANY (taken) THEN
+    RETURN NEXT;
+    RETURN;
+  END IF;
   FOR r IN
-    SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, answers, p_error, p_elapsed_ms)
-        AS u(lead, message, attempt, outcome, http_status, retry_after, answer, error, elapsed_ms)
-     WHERE wacta.is_taken(u.http_status, u.answer) IS NOT TRUE ORDER BY lead, message
+    SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, answers, p_error, p_elapsed_ms, p_started_at, taken)
+        AS u(lead, message, attempt, outcome, http_status, retry_after, answer, error, elapsed_ms, started_at, taken)
+     WHERE NOT u.taken ORDER BY lead, message
   LOOP
     -- the attempt is the fence: a courier that comes late cannot overwrite its successor
     SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id, q.attempts) = (r.lead, r.message, r.attempt);
     CONTINUE WHEN NOT FOUND;
-    verdict := wacta.settle_attempt(m, r.outcome, r.http_status, r.retry_after, r.answer, r.error, r.elapsed_ms);
+    verdict := wacta.settle_attempt(m, r.outcome, r.http_status, r.retry_after, r.answer, r.error, r.elapsed_ms, r.started_at);
     accepted := accepted + (verdict = 'accepted')::integer;
     failed := failed + (verdict = 'fail')::integer;
     in_doubt := in_doubt + (verdict = 'in_doubt')::integer;
@@ -352,5 +506,5 @@ BEGIN
   RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[]) IS
+COMMENT ON FUNCTION wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[], timestamptz[]) IS
 'Settles finished requests, an array element each, in one transaction; returns how many of each verdict.';

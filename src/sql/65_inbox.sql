@@ -280,10 +280,7 @@ BEGIN
     SELECT * INTO m FROM wacta.message q WHERE q.message_id = echo::bigint;
   END IF;
   IF m.message_id IS NULL THEN
-    SELECT * INTO m FROM wacta.message q WHERE q.wamid = s ->> 'id' LIMIT 1;
-  END IF;
-  IF m.message_id IS NULL THEN
-    SELECT * INTO m FROM wacta.message q WHERE q.provider_request_id IN (s ->> 'id', s ->> 'gs_id') LIMIT 1;
+    SELECT q.* INTO m FROM wacta.attempt a JOIN wacta.message q USING (lead_id, message_id) WHERE a.provider_id IN (s ->> 'id', s ->> 'gs_id') LIMIT 1;
   END IF;
   IF m.message_id IS NULL THEN
     RETURN 'waiting';
@@ -295,7 +292,7 @@ BEGIN
   IF state = 'failed' THEN
     PERFORM wacta.apply_failure(m, e.code, e.detail);
   ELSE
-    PERFORM wacta.on_taken(ARRAY[m]);
+    PERFORM wacta.on_taken(ARRAY[m.lead_id], ARRAY[m.message_id], ARRAY[m.purpose]);
   END IF;
   RETURN 'status';
 END

@@ -210,10 +210,10 @@ AS $$
   UNION ALL
   SELECT q.waits IS NULL OR q.waits < interval '5 minutes', 'Queue',
          coalesce('the oldest message has been due for ' || wacta_http.duration(q.waits), 'nothing is waiting')
-    FROM (SELECT wacta.now() - min(m.due_at) AS waits FROM wacta.message m WHERE m.status = 'queued' AND m.due_at <= wacta.now()) q
+    FROM (SELECT wacta.now() - min(m.due_at) AS waits FROM wacta.queue m WHERE m.due_at <= wacta.now()) q
   UNION ALL
   SELECT false, 'Messages in doubt', CASE WHEN count(*) > 99 THEN '100 or more' ELSE count(*)::text END || ': a status from WhatsApp or wacta.settle() decides'
-    FROM (SELECT FROM wacta.message m WHERE m.status = 'in_doubt' LIMIT 100) d HAVING count(*) > 0
+    FROM (SELECT FROM wacta.message_in_doubt LIMIT 100) d HAVING count(*) > 0
   UNION ALL
   SELECT coalesce(bool_and(i.proved), true), 'Webhooks', coalesce('the last one ' || wacta_http.duration(wacta.now() - max(i.received_at)) || ' ago', 'none yet')
          || CASE WHEN NOT bool_and(i.proved) THEN format('; refused %s of the last %s', sum((NOT i.proved)::integer), count(*)) ELSE '' END
