@@ -84,6 +84,9 @@ DECLARE
   ready  integer[];
   rows_  tid[];
 BEGIN
+  IF wacta.fence_heartbeat() IS NOT NULL THEN            -- another cluster's queue
+    RETURN;
+  END IF;
   ready := ARRAY(SELECT ch.channel_id FROM wacta.channel ch
                   WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= now_at));
   rows_ := ARRAY(SELECT q.ctid FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
