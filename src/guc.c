@@ -22,6 +22,10 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#define NODE_ID_MAX			64
+#define NODE_ID_CHARACTERS \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/"
+
 /* File that holds the key for secrets at rest; relative to the data directory. */
 char	   *wacta_key_file = NULL;
 
@@ -68,6 +72,18 @@ int			wacta_request_timeout = 30000;
 /* Longest sleep of an idle courier, in ms. */
 int			wacta_poll_interval = 5000;
 
+/* Names this node, where it cannot be told by its machine and data directory. */
+char	   *wacta_node_id = NULL;
+
+/* What couriers do after a promotion: a FailoverMode. */
+int			wacta_failover = FAILOVER_HOLD;
+
+static const struct config_enum_entry failover_options[] = {
+	{"hold", FAILOVER_HOLD, false},
+	{"continue", FAILOVER_CONTINUE, false},
+	{NULL, 0, false}
+};
+
 static bool
 check_list(char **newval, void **extra, GucSource source)
 {
@@ -110,6 +126,17 @@ check_fixed_now(char **newval, void **extra, GucSource source)
 		return false;
 	}
 	return true;
+}
+
+/* It is shown in messages and kept in tables, whatever their encoding. */
+static bool
+check_node_id(char **newval, void **extra, GucSource source)
+{
+	if (strlen(*newval) <= NODE_ID_MAX &&
+		(*newval)[strspn(*newval, NODE_ID_CHARACTERS)] == '\0')
+		return true;
+	GUC_check_errdetail("It may have up to %d letters, digits and characters of \"-_.:/\".", NODE_ID_MAX);
+	return false;
 }
 
 /* Settings that any backend may need. */
@@ -187,6 +214,24 @@ define_egress_gucs(void)
 								 PGC_POSTMASTER, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 }
 
+/*
+ * Settings on whose queue this is.  The node's name can be set without a restart
+ * so that also a backend which loads wacta late knows it.
+ */
+static void
+define_fence_gucs(void)
+{
+	DefineCustomStringVariable("wacta.node_id",
+							   "Sets the name of this node, which the queue is bound to.",
+							   "Empty: derived from the machine's id, the data directory's path and an inode number.",
+							   &wacta_node_id, "", PGC_SIGHUP, 0, check_node_id, NULL, NULL);
+	DefineCustomEnumVariable("wacta.failover",
+							 "Sets what couriers do with the queue after a promotion.",
+							 "Continue: send it; the site makes sure that the former primary is off.",
+							 &wacta_failover, FAILOVER_HOLD, failover_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 /* Settings on how a courier works. */
 static void
 define_courier_gucs(void)
@@ -223,6 +268,7 @@ wacta_define_gucs(void)
 	define_domain_gucs();
 	define_launcher_gucs();
 	define_egress_gucs();
+	define_fence_gucs();
 	define_courier_gucs();
 	MarkGUCPrefixReserved("wacta");
 }

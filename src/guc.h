@@ -7,10 +7,19 @@
 #ifndef WACTA_GUC_H
 #define WACTA_GUC_H
 
+/* Values of wacta.failover */
+typedef enum FailoverMode
+{
+	FAILOVER_HOLD,
+	FAILOVER_CONTINUE
+} FailoverMode;
+
 /* The domain, in any backend */
 extern char *wacta_key_file;
 extern char *wacta_secret_dir;
 extern char *wacta_fixed_now;
+extern char *wacta_node_id;
+extern int	wacta_failover;
 
 /* The launcher */
 extern char *wacta_databases;

@@ -220,6 +220,9 @@ DECLARE
   n      integer;
   lane   record;
 BEGIN
+  IF wacta.fence_heartbeat() IS NOT NULL THEN            -- another cluster's queue
+    RETURN;
+  END IF;
   FOR lane IN SELECT * FROM wacta.due_lanes(now_at) LOOP
     EXIT WHEN room <= 0;
     RETURN QUERY SELECT * FROM wacta.claim_lane(p_courier, lane.channel_id, lane.template_id, room, now_at);

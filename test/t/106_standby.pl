@@ -8,7 +8,8 @@ use Wacta;
 use Wacta::Outbox;
 
 my $double = Wacta::Double->start;
-my $primary = wacta_node('primary', double => $double, init => { allows_streaming => 1 });
+my $primary = wacta_node('primary', double => $double, init => { allows_streaming => 1 },
+	conf => 'wacta.failover = continue');
 outbox_prepare($primary, 'crm', $double);
 wait_for_courier($primary, 'crm');
 outbox_enqueue($primary, 'crm', 3);

@@ -43,6 +43,9 @@ sub fingerprint
 
 # The gateway's and the courier's work is done: nothing moves between the fingerprint and the dump.
 $site->gateway->stop;
+$site->node->append_conf('postgresql.conf', q(wacta.databases = ''));
+$site->node->reload;
+wait_for_courier($site->node, 'crm', 0);
 my $before = fingerprint($site->node);
 cmp_ok(scalar(grep { !/^0 / } values %$before), '>', 20, 'most tables have rows');
 
@@ -59,6 +62,7 @@ $copy->safe_psql('postgres', "CREATE DATABASE crm; CREATE ROLE $_") for 'wacta_a
 $copy->safe_psql('postgres', "CREATE ROLE $_") for qw(wacta_agent wacta_admin wacta_courier wacta_gateway);
 $copy->command_ok([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-q', '-f', $dump, '-d', $copy->connstr('crm') ], 'restore');
 is_deeply(fingerprint($copy), $before, 'every row and every sequence is the same');
+like($copy->safe_psql('crm', 'SELECT wacta.fence_problem()'), qr/^the queue belongs to another cluster/, 'and the queue is the original\'s');
 
 # What is added next collides with nothing.
 is($copy->safe_psql('crm', "SELECT wacta.upsert_lead('+919876599999') > wacta.lead_by_phone('$asha')"), 't', 'the next lead has the next id');
