@@ -60,6 +60,7 @@ CREATE TABLE wacta.attempt (
   attempt     integer NOT NULL,
   courier     integer NOT NULL,
   claimed_at  timestamptz NOT NULL DEFAULT wacta.now(),
+  started_at  timestamptz,
   ended_at    timestamptz,
   outcome     text CHECK (outcome IN ('answered', 'not_sent', 'unknown', 'lost')),
   http_status integer,
@@ -71,6 +72,9 @@ CREATE TABLE wacta.attempt (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE wacta.attempt IS
 'Each HTTP request for a message, committed before it leaves. outcome NULL: it is under way; lost: its courier ended first.';
+
+COMMENT ON COLUMN wacta.attempt.started_at IS
+'When the first byte of the request was about to leave, by the clock of the courier''s machine; NULL: not, or not known.';
 
 CREATE VIEW wacta.message_accounting AS
   SELECT (SELECT count(*) FROM wacta.message) AS enqueued,

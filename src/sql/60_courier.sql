@@ -74,7 +74,7 @@ waits in the inbox is tried again.';
 -- The settings keep the plan on the index of due messages, whatever the statistics say of a table that was just filled; their
 -- price on what has to be scanned must not call for JIT compilation.
 CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
-RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text)
+RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text, template_id integer)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
@@ -124,17 +124,17 @@ BEGIN
            due_at = CASE WHEN j.verdict = 'queued' THEN now_at + interval '1 minute' ELSE q.due_at END
       FROM judged j
      WHERE q.ctid = j.tid
-    RETURNING q.lead_id, q.message_id, q.attempts, q.channel_id, q.status, j.form, j.value, j.name
+    RETURNING q.lead_id, q.message_id, q.attempts, q.channel_id, q.template_id, q.status, j.form, j.value, j.name
   ), begun AS (
     INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, claimed_at)
     SELECT u.lead_id, u.message_id, u.attempts, p_courier, now_at FROM changed u WHERE u.status = 'sending'
   )
   SELECT u.lead_id, u.message_id, u.attempts, u.channel_id, ch.revision,
-         wacta.fill_request(u.form, u.lead_id, u.message_id, u.value, wacta.parameter_text(u.name, 'there'), now_at, now_at + c.link_ttl)
+         wacta.fill_request(u.form, u.lead_id, u.message_id, u.value, wacta.parameter_text(u.name, 'there'), now_at, now_at + c.link_ttl), u.template_id
     FROM changed u JOIN wacta.channel ch ON ch.channel_id = u.channel_id
    WHERE u.status = 'sending'
   UNION ALL                                              -- something was done though nothing of it is to be sent: look again
-  SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM changed u WHERE u.status <> 'sending');
+  SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM changed u WHERE u.status <> 'sending');
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_claim(integer, integer) IS
@@ -187,7 +187,7 @@ COMMENT ON FUNCTION wacta.is_taken(integer, jsonb) IS 'Whether the provider''s a
 
 -- Answers that the messages were taken, an array element each. The state follows the lattice: a webhook may have told more by
 -- now, and that stands; a message that was put back in doubt or queued meanwhile is taken all the same, and not sent again.
-CREATE FUNCTION wacta.settle_accepted(leads bigint[], messages bigint[], attempts integer[], http_statuses integer[], answers jsonb[], elapsed integer[]) RETURNS integer
+CREATE FUNCTION wacta.settle_accepted(leads bigint[], messages bigint[], attempts integer[], http_statuses integer[], answers jsonb[], elapsed integer[], started timestamptz[]) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
@@ -195,9 +195,9 @@ DECLARE
   taken  wacta.message[];
 BEGIN
   WITH a AS MATERIALIZED (
-    SELECT * FROM unnest($1, $2, $3, $4, $5, $6) u(lead, message, attempt, http_status, answer, elapsed_ms)
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) u(lead, message, attempt, http_status, answer, elapsed_ms, started_at)
   ), ended AS (
-    UPDATE wacta.attempt t SET ended_at = now_at, outcome = 'answered', http_status = a.http_status, elapsed_ms = a.elapsed_ms
+    UPDATE wacta.attempt t SET ended_at = now_at, outcome = 'answered', http_status = a.http_status, elapsed_ms = a.elapsed_ms, started_at = a.started_at
       FROM a WHERE (t.lead_id, t.message_id, t.attempt) = (a.lead, a.message, a.attempt) AND (t.ended_at IS NULL OR t.outcome = 'lost')
   ), named AS (                                          -- who answers from this wa_id is this person, whatever number we dialled
     INSERT INTO wacta.lead_identity (kind, value, lead_id)
@@ -223,12 +223,12 @@ BEGIN
   RETURN cardinality(taken);
 END
 $$;
-COMMENT ON FUNCTION wacta.settle_accepted(bigint[], bigint[], integer[], integer[], jsonb[], integer[]) IS
+COMMENT ON FUNCTION wacta.settle_accepted(bigint[], bigint[], integer[], integer[], jsonb[], integer[], timestamptz[]) IS
 'Settles attempts that the provider answered by taking the message; returns how many.';
 
 -- Any other answer, and what is none.
 CREATE FUNCTION wacta.settle_attempt(m wacta.message, p_outcome text, p_http_status integer, p_retry_after integer, answer jsonb,
-                                     p_error text, p_elapsed_ms integer) RETURNS text
+                                     p_error text, p_elapsed_ms integer, p_started_at timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -245,7 +245,7 @@ BEGIN
     ELSE wacta.error_action(e.code, p_http_status, m.attempts) END;
   UPDATE wacta.attempt a
      SET ended_at = wacta.now(), outcome = p_outcome, http_status = p_http_status, error_code = e.code,
-         detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms
+         detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms, started_at = p_started_at
    WHERE (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts)
      AND (a.ended_at IS NULL OR a.outcome = 'lost');     -- what ended an attempt once stands, but for a guess
   IF m.status NOT IN ('sending', 'in_doubt') THEN        -- a webhook or an operator was faster, and knows better
@@ -260,7 +260,7 @@ BEGIN
   RETURN verdict;
 END
 $$;
-COMMENT ON FUNCTION wacta.settle_attempt(wacta.message, text, integer, integer, jsonb, text, integer) IS
+COMMENT ON FUNCTION wacta.settle_attempt(wacta.message, text, integer, integer, jsonb, text, integer, timestamptz) IS
 'Settles an attempt that the provider did not answer by taking the message; returns in_doubt, fail or retry.';
 
 -- The sender waits; its queue is kept, not burnt.
@@ -285,6 +285,7 @@ AS $$
 DECLARE
   c     wacta.config := (SELECT k FROM wacta.config k);
   delay interval := CASE
+    WHEN p_outcome = 'not_sent' AND retry_after = 0 THEN interval '0'       -- held back: the next claim decides
     WHEN action IN ('retry', 'throttle_sender') THEN wacta.backoff(m.attempts, c.retry_base, c.retry_cap, 0.2, m.message_id)
     WHEN action = 'retry_pair' THEN make_interval(secs => least(4 ^ m.attempts, 3600))
     WHEN action = 'retry_day' THEN interval '24 hours'
@@ -315,7 +316,7 @@ COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, text, integer, text, i
 'The provider refused the message, or it was certainly not sent: later again, or failed, by wacta.error_rule.';
 
 CREATE FUNCTION wacta.courier_settle(p_lead bigint[], p_message bigint[], p_attempt integer[], p_outcome text[], p_http_status integer[],
-  p_retry_after integer[], p_body bytea[], p_error text[], p_elapsed_ms integer[])
+  p_retry_after integer[], p_body bytea[], p_error text[], p_elapsed_ms integer[], p_started_at timestamptz[] DEFAULT NULL)
 RETURNS TABLE (accepted integer, failed integer, in_doubt integer, retried integer)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
@@ -331,19 +332,20 @@ BEGIN
   PERFORM FROM wacta.message q JOIN unnest(p_lead, p_message) u(lead, message) ON (q.lead_id, q.message_id) = (u.lead, u.message)
     ORDER BY q.lead_id, q.message_id FOR NO KEY UPDATE OF q;
   SELECT wacta.settle_accepted(array_agg(u.lead), array_agg(u.message), array_agg(u.attempt), array_agg(u.http_status), array_agg(u.answer),
-                               array_agg(u.elapsed_ms)) INTO accepted
-    FROM unnest(p_lead, p_message, p_attempt, p_http_status, answers, p_elapsed_ms) u(lead, message, attempt, http_status, answer, elapsed_ms)
+                               array_agg(u.elapsed_ms), array_agg(u.started_at)) INTO accepted
+    FROM unnest(p_lead, p_message, p_attempt, p_http_status, answers, p_elapsed_ms, p_started_at)
+      u(lead, message, attempt, http_status, answer, elapsed_ms, started_at)
    WHERE wacta.is_taken(u.http_status, u.answer);
   failed := 0; in_doubt := 0; retried := 0;
   FOR r IN
-    SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, answers, p_error, p_elapsed_ms)
-        AS u(lead, message, attempt, outcome, http_status, retry_after, answer, error, elapsed_ms)
+    SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, answers, p_error, p_elapsed_ms, p_started_at)
+        AS u(lead, message, attempt, outcome, http_status, retry_after, answer, error, elapsed_ms, started_at)
      WHERE wacta.is_taken(u.http_status, u.answer) IS NOT TRUE ORDER BY lead, message
   LOOP
     -- the attempt is the fence: a courier that comes late cannot overwrite its successor
     SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id, q.attempts) = (r.lead, r.message, r.attempt);
     CONTINUE WHEN NOT FOUND;
-    verdict := wacta.settle_attempt(m, r.outcome, r.http_status, r.retry_after, r.answer, r.error, r.elapsed_ms);
+    verdict := wacta.settle_attempt(m, r.outcome, r.http_status, r.retry_after, r.answer, r.error, r.elapsed_ms, r.started_at);
     accepted := accepted + (verdict = 'accepted')::integer;
     failed := failed + (verdict = 'fail')::integer;
     in_doubt := in_doubt + (verdict = 'in_doubt')::integer;
@@ -352,5 +354,5 @@ BEGIN
   RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[]) IS
+COMMENT ON FUNCTION wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[], timestamptz[]) IS
 'Settles finished requests, an array element each, in one transaction; returns how many of each verdict.';
