@@ -59,7 +59,7 @@
 #define MAX_HELD		1024
 
 #define FIRST_NAP_US	50
-#define LONGEST_NAP_US	10000
+#define LONGEST_NAP_US	1000
 #define COMPLAIN_US		1000000
 
 /* What can be held back; the id is that of a column with the name given below. */
