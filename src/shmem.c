@@ -13,6 +13,7 @@
 #include "shmem.h"
 
 #include "backoff.h"
+#include "gate.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -53,9 +54,15 @@ slots_size(void)
 }
 
 static Size
+suspensions_size(void)
+{
+	return MAXALIGN(mul_size(MaxBackends, sizeof(Suspension)));
+}
+
+static Size
 shared_size(void)
 {
-	return add_size(slots_size(), mul_size(MaxBackends, sizeof(Suspension)));
+	return add_size(add_size(slots_size(), suspensions_size()), gate_shmem_size());
 }
 
 static void
@@ -68,11 +75,21 @@ request_shmem(void)
 }
 
 static void
+init_slot(CourierSlot *slot)
+{
+	int			i;
+
+	pg_atomic_init_u32(&slot->wakes, 0);
+	pg_atomic_init_u64(&slot->sending, 0);
+	for (i = 0; i < COURIER_COUNTERS; i++)
+		pg_atomic_init_u64(&slot->counter[i], 0);
+}
+
+static void
 startup_shmem(void)
 {
 	bool		found;
 	int			i;
-	int			j;
 
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
@@ -87,11 +104,8 @@ startup_shmem(void)
 		wacta_shared->n_suspensions = MaxBackends;
 		wacta_shared->suspensions = (Suspension *) ((char *) wacta_shared + slots_size());
 		for (i = 0; i < wacta_shared->n_slots; i++)
-		{
-			pg_atomic_init_u32(&wacta_shared->slot[i].wakes, 0);
-			for (j = 0; j < COURIER_COUNTERS; j++)
-				pg_atomic_init_u64(&wacta_shared->slot[i].counter[j], 0);
-		}
+			init_slot(&wacta_shared->slot[i]);
+		gate_shmem_init((struct Gate *) ((char *) wacta_shared + slots_size() + suspensions_size()));
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -249,6 +263,8 @@ courier_attach(int slot_no, uint32 generation)
 		slot->stopping = false;
 		slot->pid = MyProcPid;
 		slot->latch = MyLatch;
+		if (pg_atomic_read_u64(&slot->sending) % 2 == 1)
+			courier_stop_sending();
 		before_shmem_exit(courier_detach, (Datum) 0);
 	}
 	LWLockRelease(wacta_shared->lock);
@@ -297,4 +313,23 @@ uint32
 courier_wakes(void)
 {
 	return pg_atomic_read_u32(&my_slot->wakes);
+}
+
+/*
+ * Between these two calls, and only there, libcurl may begin requests.  Full
+ * barriers: whether one may begin is looked up after the first, and all that
+ * has begun has left this process before the second.
+ */
+void
+courier_start_sending(void)
+{
+	pg_atomic_fetch_add_u64(&my_slot->sending, 1);
+	pg_memory_barrier();
+}
+
+void
+courier_stop_sending(void)
+{
+	pg_memory_barrier();
+	pg_atomic_fetch_add_u64(&my_slot->sending, 1);
 }

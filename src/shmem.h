@@ -78,6 +78,7 @@ typedef struct CourierSlot
 	TimestampTz last_error_at;
 
 	pg_atomic_uint64 counter[COURIER_COUNTERS];
+	pg_atomic_uint64 sending;	/* odd: requests may begin just now; see gate.c */
 } CourierSlot;
 
 /* What the launcher hands to a courier in bgw_extra; bgw_main_arg is the slot. */
@@ -128,5 +129,7 @@ extern PGDLLEXPORT void courier_note_error(const char *error);
 extern PGDLLEXPORT void courier_count(CourierCounter which, int64 n);
 extern PGDLLEXPORT void courier_set_in_flight(int n);
 extern PGDLLEXPORT uint32 courier_wakes(void);
+extern PGDLLEXPORT void courier_start_sending(void);
+extern PGDLLEXPORT void courier_stop_sending(void);
 
 #endif							/* WACTA_SHMEM_H */

@@ -39,6 +39,7 @@ _PG_init(void)
 
 	wacta_shmem_init();
 	wacta_wake_init();
+	wacta_gate_init();
 	wacta_lifecycle_init();
 	wacta_register_launcher();
 }

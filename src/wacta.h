@@ -26,6 +26,9 @@ extern void wake_launcher_when_committed(void);
 extern void wacta_register_launcher(void);
 extern PGDLLEXPORT void wacta_launcher_main(Datum main_arg);
 
+/* gate.c */
+extern void wacta_gate_init(void);
+
 /* lifecycle.c */
 extern void wacta_lifecycle_init(void);
 

@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "courier.h"
 #include "fmgr.h"
+#include "gate.h"
 #include "guc.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
@@ -63,6 +64,26 @@ static bool
 may_claim(const Backlog *b)
 {
 	return wacta_enabled && transport_room() > 0 && !b->failing;
+}
+
+/* Called inside libcurl before a request begins: nothing here may raise an error. */
+static bool
+may_begin(const Transfer *t)
+{
+	return gate_is_open(t->claimed_at, t->lead_id, t->channel->id, t->template_id);
+}
+
+/* Does what there is to do on the network now. */
+static void
+send_and_receive(void)
+{
+	courier_start_sending();
+	transport_pump();
+	courier_stop_sending();
+	if (transport_trouble() != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("the transport has failed: %s", transport_trouble())));
 }
 
 /* Does what there is to do in the database now. */
@@ -222,6 +243,8 @@ open_transport(void)
 				(errmsg("this libcurl resolves names synchronously"),
 				 errdetail("A slow name server stops the courier, and no time limit applies to it.")));
 
+	transfer_set_gate(may_begin);
+
 	/* Constant for the life of the process, so it is made once. */
 	wait_set = wacta_create_wait_event_set(3);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
@@ -284,11 +307,7 @@ wacta_courier_main(Datum main_arg)
 		handle_interrupts(&courier);
 		MemoryContextReset(TickContext);
 		MemoryContextSwitchTo(TickContext);
-		transport_pump();
-		if (transport_trouble() != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_CONNECTION_FAILURE),
-					 errmsg("the transport has failed: %s", transport_trouble())));
+		send_and_receive();
 		work(&courier);
 		show_activity();
 		wait_for_work(&courier);

@@ -65,7 +65,7 @@ load_channel(int32 channel_id, const char **why)
  * a free slot, because no more is claimed than the transport has room for.
  */
 void
-dispatch(const OutboxMessage *message)
+dispatch(const OutboxMessage *message, uint64 claimed_at)
 {
 	Transfer   *t = transport_take();
 	Channel    *channel;
@@ -74,7 +74,9 @@ dispatch(const OutboxMessage *message)
 	Assert(t != NULL);
 	t->lead_id = message->lead_id;
 	t->message_id = message->message_id;
+	t->template_id = message->template_id;
 	t->attempt = message->attempt;
+	t->claimed_at = claimed_at;
 
 	channel = channel_find(message->channel_id, message->channel_revision);
 	if (channel == NULL)

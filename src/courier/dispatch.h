@@ -9,6 +9,6 @@
 
 #include "outbox.h"
 
-extern void dispatch(const OutboxMessage *message);
+extern void dispatch(const OutboxMessage *message, uint64 claimed_at);
 
 #endif							/* COURIER_DISPATCH_H */

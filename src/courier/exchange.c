@@ -14,6 +14,7 @@
 #include "courier.h"
 
 #include "dispatch.h"
+#include "gate.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "outbox.h"
@@ -39,6 +40,7 @@ typedef struct Exchange
 	bool		look;			/* start, claim */
 	bool		reap;			/* nothing else */
 	int			want;			/* how many to claim */
+	uint64		claimed_at;		/* gate_clock() before the transaction */
 
 	OutboxPresence presence;
 	OutboxTally tally;
@@ -178,7 +180,11 @@ note_exchange(Courier *c, const Exchange *x)
 	if (!c->answer_lost)
 		c->failures = 0;
 	if (!x->look)
+	{
+		/* What is queued again may be due before the next look. */
+		c->work_likely |= x->tally.retried > 0;
 		return;
+	}
 	c->started = x->found == 0;
 	c->work_likely = x->found > 0 || x->progress ||
 		(x->n_claimed > 0 && x->n_claimed == x->want);
@@ -349,6 +355,7 @@ exchange(Courier *c, bool look)
 	x.settle = together(&x.n_settle);
 	if (look)
 		x.want = Min(transport_room(), CLAIM_MAX);
+	x.claimed_at = gate_clock();
 	if (!try_exchange(c, &x, look ? "wacta: claiming" : "wacta: settling", &error))
 	{
 		for (i = 0; i < x.n_settle; i++)
@@ -370,7 +377,7 @@ exchange(Courier *c, bool look)
 	for (i = x.n_settle - 1; i >= 0; i--)
 		transport_release(x.settle[i]);
 	for (i = 0; i < x.n_claimed; i++)
-		dispatch(&x.claimed[i]);
+		dispatch(&x.claimed[i], x.claimed_at);
 }
 
 /* ---- What has run out of time ---- */

@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "compat.h"
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -34,12 +35,15 @@
 
 #define TIME_LIMIT_MS	30000
 
+/* From the epoch of Unix to that of PostgreSQL */
+#define EPOCH_OFFSET_US	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
 /* A statement and its plan, prepared at the first use. */
 typedef struct Statement
 {
 	const char *text;
 	int			nargs;
-	Oid			argtypes[9];
+	Oid			argtypes[10];
 	SPIPlanPtr	plan;
 } Statement;
 
@@ -48,7 +52,7 @@ static Statement start_statement = {
 	1, {INT4OID}
 };
 static Statement claim_statement = {
-	"SELECT lead_id, message_id, attempt, channel_id, channel_revision, body"
+	"SELECT lead_id, message_id, attempt, channel_id, channel_revision, body, template_id"
 	"  FROM wacta.courier_claim($1, $2)",
 	2, {INT4OID, INT4OID}
 };
@@ -58,9 +62,9 @@ static Statement channel_statement = {
 };
 static Statement settle_statement = {
 	"SELECT accepted, failed, in_doubt, retried"
-	"  FROM wacta.courier_settle($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	9, {INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-	INT4ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID}
+	"  FROM wacta.courier_settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	10, {INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+	INT4ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID}
 };
 static Statement wait_statement = {"SELECT wacta.courier_wait()", 0};
 static Statement reap_statement = {"SELECT wacta.courier_reap()", 0};
@@ -223,7 +227,7 @@ OutboxMessage *
 outbox_claim(int courier, int max, int *n, bool *progress)
 {
 	Datum		args[2] = {Int32GetDatum(courier), Int32GetDatum(max)};
-	uint64		rows = run(&claim_statement, args, 6);
+	uint64		rows = run(&claim_statement, args, 7);
 	OutboxMessage *messages = SPI_palloc(Max(rows, 1) * sizeof(OutboxMessage));
 	uint64		i;
 
@@ -245,6 +249,7 @@ outbox_claim(int courier, int max, int *n, bool *progress)
 		m->channel_id = DatumGetInt32(value(i, 4));
 		m->channel_revision = DatumGetInt64(value(i, 5));
 		m->body = utf8_copy(DatumGetTextPP(value(i, 6)));
+		m->template_id = DatumGetInt32(field(i, 7, &isnull));
 		(*n)++;
 	}
 	return messages;
@@ -311,15 +316,15 @@ static Datum
 array_datum(Datum *values, bool *nulls, int n, Oid type)
 {
 	int			lower = 1;
-	bool		by_value = type == INT4OID || type == INT8OID;
-	int			len = type == INT4OID ? 4 : type == INT8OID ? 8 : -1;
-	char		align = type == INT8OID ? TYPALIGN_DOUBLE : TYPALIGN_INT;
+	int			len = type == INT4OID ? 4 : type == INT8OID || type == TIMESTAMPTZOID ? 8 : -1;
+	bool		by_value = len > 0;
+	char		align = len == 8 ? TYPALIGN_DOUBLE : TYPALIGN_INT;
 
 	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower,
 											  type, len, by_value, align));
 }
 
-#define SETTLE_COLUMNS	9
+#define SETTLE_COLUMNS	10
 
 static void
 fill_settlement(const Transfer *t, Datum *v, bool *null)
@@ -340,13 +345,15 @@ fill_settlement(const Transfer *t, Datum *v, bool *null)
 	null[7] = t->error[0] == '\0';
 	v[7] = CStringGetTextDatum(t->error);
 	v[8] = Int32GetDatum(t->elapsed_ms);
+	null[9] = t->begun_at == 0;
+	v[9] = TimestampTzGetDatum(t->begun_at - EPOCH_OFFSET_US);
 }
 
 OutboxTally
 outbox_settle(Transfer *const *transfers, int n)
 {
 	static const Oid types[SETTLE_COLUMNS] = {
-		INT8OID, INT8OID, INT4OID, TEXTOID, INT4OID, INT4OID, BYTEAOID, TEXTOID, INT4OID
+		INT8OID, INT8OID, INT4OID, TEXTOID, INT4OID, INT4OID, BYTEAOID, TEXTOID, INT4OID, TIMESTAMPTZOID
 	};
 	Datum	   *values[SETTLE_COLUMNS];
 	bool	   *nulls[SETTLE_COLUMNS];

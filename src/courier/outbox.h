@@ -24,6 +24,7 @@ typedef struct OutboxMessage
 	int64		message_id;
 	int32		attempt;
 	int32		channel_id;
+	int32		template_id;	/* 0: none */
 	int64		channel_revision;
 	char	   *body;
 } OutboxMessage;

@@ -13,7 +13,8 @@
  * on the first copy.  Each such repetition passes CURLOPT_PREREQFUNCTION again,
  * which is called when the connection stands and before the first byte of the
  * request: the second call of a transfer refuses.  The first call is, besides,
- * the line between "certainly not sent" and "nobody knows".
+ * the line between "certainly not sent" and "nobody knows", and the last moment
+ * at which a request can be held back.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -38,6 +39,8 @@
  */
 #define IDLE_CONNECTION_MAX	4L
 
+static TransferGate gate = NULL;
+
 int64_t
 monotonic_ms(void)
 {
@@ -47,14 +50,46 @@ monotonic_ms(void)
 	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+static int64_t
+wall_clock_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* NULL: every request may begin. */
+void
+transfer_set_gate(TransferGate new_gate)
+{
+	gate = new_gate;
+}
+
+/* Marks a transfer that has not begun and must not: true. */
+bool
+transfer_hold_back(Transfer *t)
+{
+	if (t->begun == 0)
+		t->held_back = gate != NULL && !gate(t);
+	return t->held_back;
+}
+
 /* ---- Callbacks ---- */
 
+/*
+ * What is long overdue does not begin either: this process was stopped, and
+ * others may have given up what it had claimed, and decided anew.
+ */
 static int
 about_to_send(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
 {
 	Transfer   *t = arg;
 
-	return t->begun++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+	if (transfer_hold_back(t) || (t->begun == 0 && monotonic_ms() > t->overdue) || t->begun++ > 0)
+		return CURL_PREREQFUNC_ABORT;
+	t->begun_at = wall_clock_us();
+	return CURL_PREREQFUNC_OK;
 }
 
 /* Returning less than len makes libcurl end the transfer. */
@@ -259,7 +294,12 @@ transfer_finish(Transfer *t, CURLcode result)
 		return;
 	}
 	t->answer_len = 0;			/* a piece of an answer proves nothing */
-	if (t->begun == 0)
+	if (t->held_back)
+	{
+		t->retry_after = 0;		/* the next claim decides anew, at once */
+		transfer_fail(t, OUTCOME_NOT_SENT, "held back: the claim was out of date when its turn came");
+	}
+	else if (t->begun == 0)
 		transfer_fail(t, OUTCOME_NOT_SENT, error);
 	else if (t->begun > 1)
 		transfer_fail(t, OUTCOME_UNKNOWN, "the kept connection ended before an answer; not sent again");

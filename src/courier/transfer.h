@@ -51,7 +51,9 @@ typedef struct Transfer
 	/* Whose it is: only carried */
 	int64_t		lead_id;
 	int64_t		message_id;
+	int32_t		template_id;	/* 0: none */
 	int32_t		attempt;
+	uint64_t	claimed_at;		/* gate_clock() before the claim */
 
 	/* What the settling of it has met with: only carried, too */
 	bool		alone;			/* to be settled in a transaction of its own */
@@ -65,6 +67,8 @@ typedef struct Transfer
 	CURL	   *easy;			/* made once, used again and again */
 	uint32_t	config_version; /* what easy was set up with */
 	int			begun;			/* times libcurl was about to send it */
+	bool		held_back;		/* when it was its turn it was not to be sent any more */
+	int64_t		begun_at;		/* microseconds since 1970 */
 	int64_t		started;		/* monotonic ms */
 	int64_t		overdue;		/* from then on libcurl's time-out must have come */
 
@@ -82,8 +86,14 @@ typedef struct Transfer
 	char		curl_error[CURL_ERROR_SIZE];
 } Transfer;
 
+/* May this request begin?  Called inside libcurl. */
+typedef bool (*TransferGate) (const Transfer *t);
+
 extern int64_t monotonic_ms(void);
 
+extern void transfer_set_gate(TransferGate new_gate);
+
+extern bool transfer_hold_back(Transfer *t);
 extern bool transfer_prepare(Transfer *t, const TransferConfig *config);
 extern void transfer_finish(Transfer *t, CURLcode result);
 extern void transfer_fail(Transfer *t, TransferOutcome outcome, const char *error);

@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 #define EVENTS_AT_ONCE		256
-#define SWEEP_EVERY_MS		1000
+#define SWEEP_EVERY_MS		250
 #define OVERDUE_MS			2000	/* grace for libcurl's own time-out */
 #define DESCRIPTORS_KEPT	128 /* for PostgreSQL's files and the like */
 
@@ -342,8 +342,9 @@ collect(void)
 }
 
 /*
- * The net below libcurl's time-outs, for a defect there: a transfer that is
- * long overdue is ended by us.
+ * Ends what need not wait any longer: a transfer that will not begin, since it
+ * may be waiting for the connection of another one; and, as the net below
+ * libcurl's time-outs, one that is long overdue.
  */
 static void
 sweep(int64_t now)
@@ -357,7 +358,11 @@ sweep(int64_t now)
 	{
 		Transfer   *t = &transfers[i];
 
-		if (t->phase == TRANSFER_UNDER_WAY && now > t->overdue)
+		if (t->phase != TRANSFER_UNDER_WAY)
+			continue;
+		if (transfer_hold_back(t))
+			end_transfer(t, CURLE_ABORTED_BY_CALLBACK);
+		else if (now > t->overdue)
 			end_transfer(t, CURLE_OPERATION_TIMEDOUT);
 	}
 }

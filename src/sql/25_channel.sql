@@ -69,6 +69,11 @@ CREATE TRIGGER channel_revised BEFORE UPDATE ON wacta.channel
 CREATE TRIGGER wake_courier AFTER UPDATE ON wacta.channel
   FOR EACH STATEMENT EXECUTE FUNCTION wacta.wake_courier();
 
+CREATE TRIGGER hold_back AFTER UPDATE ON wacta.channel FOR EACH ROW
+  WHEN (NEW.status <> 'active' AND (OLD.status, OLD.paused_until) IS DISTINCT FROM (NEW.status, NEW.paused_until))
+  EXECUTE FUNCTION wacta.hold_back('channel_id');
+ALTER TABLE wacta.channel ENABLE ALWAYS TRIGGER hold_back;
+
 CREATE FUNCTION wacta.add_channel(name text, provider text, sender_id text DEFAULT NULL, base_url text DEFAULT NULL,
   account_id text DEFAULT NULL, display_phone text DEFAULT NULL, auth_prefix text DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

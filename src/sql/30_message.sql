@@ -130,7 +130,8 @@ CREATE TABLE wacta.attempt (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE wacta.attempt IS
 'Each HTTP request for a message, committed before it leaves. outcome NULL: it is under way; lost: its courier ended first.';
-COMMENT ON COLUMN wacta.attempt.started_at IS 'When its first byte was about to leave; NULL: it did not get that far, or that is not known.';
+COMMENT ON COLUMN wacta.attempt.started_at IS
+'When the first byte of the request was about to leave, by the clock of the courier''s machine; NULL: not, or not known.';
 COMMENT ON COLUMN wacta.attempt.provider_id IS 'The id that the answer gave: at Meta the wamid, at Tata the id of the request.';
 CREATE INDEX attempt_provider_id ON wacta.attempt (provider_id) WHERE provider_id IS NOT NULL;
 CREATE INDEX attempt_open ON wacta.attempt (claimed_at) WHERE ended_at IS NULL;

@@ -59,8 +59,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.opt_out(bigint, text) IS
-'Withdraws a person''s consent: all that is queued for them is suppressed, follow-ups are closed, no claim can succeed once this
-has committed. False when it was withdrawn already.';
+'Withdraws a person''s consent: all that is queued for them is suppressed, follow-ups are closed, no request for them begins once
+this has committed. False when it was withdrawn already.';
 
 CREATE FUNCTION wacta.opt_in(lead_id bigint, evidence text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -149,7 +149,7 @@ COMMENT ON FUNCTION wacta.due_lanes(timestamptz) IS 'The lanes of the queue in w
 -- deadlocks. What is the same for many messages (may they be sent, the form of their request) is decided once a kind, not once
 -- a message.
 CREATE FUNCTION wacta.claim_lane(p_courier integer, p_channel integer, p_template integer, p_max integer, now_at timestamptz)
-RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text)
+RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text, template_id integer)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -198,10 +198,10 @@ BEGIN
     SELECT u.lead_id, u.message_id, u.attempts, p_courier, now_at FROM changed u WHERE u.status = 'sending'
   )
   SELECT u.lead_id, u.message_id, u.attempts, p_channel, revision,
-         wacta.fill_request(u.form, u.lead_id, u.message_id, u.value, wacta.parameter_text(u.name, 'there'), now_at, now_at + c.link_ttl)
+         wacta.fill_request(u.form, u.lead_id, u.message_id, u.value, wacta.parameter_text(u.name, 'there'), now_at, now_at + c.link_ttl), nullif(p_template, 0)
     FROM changed u WHERE u.status = 'sending'
   UNION ALL                                              -- something was done though nothing of it is to be sent: look again
-  SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM changed u WHERE u.status <> 'sending');
+  SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM changed u WHERE u.status <> 'sending');
 END
 $$;
 COMMENT ON FUNCTION wacta.claim_lane(integer, integer, integer, integer, timestamptz) IS
@@ -210,7 +210,7 @@ COMMENT ON FUNCTION wacta.claim_lane(integer, integer, integer, integer, timesta
 -- The settings keep the plans on the indexes, whatever the statistics say of a table that was just filled or emptied; their
 -- price on what has to be scanned must not call for JIT compilation.
 CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
-RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text)
+RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text, template_id integer)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -433,6 +433,7 @@ AS $$
 DECLARE
   c     wacta.config := (SELECT k FROM wacta.config k);
   delay interval := CASE
+    WHEN p_outcome = 'not_sent' AND retry_after = 0 THEN interval '0'       -- held back: the next claim decides
     WHEN action IN ('retry', 'throttle_sender') THEN wacta.backoff(m.attempts, c.retry_base, c.retry_cap, 0.2, m.message_id)
     WHEN action = 'retry_pair' THEN make_interval(secs => least(4 ^ m.attempts, 3600))
     WHEN action = 'retry_day' THEN interval '24 hours'

@@ -3,6 +3,7 @@
  * The double, put together: who knows what, and where a request goes.
  */
 const fs = require('node:fs');
+const { monitorEventLoopDelay } = require('node:perf_hooks');
 const { Settings } = require('./settings');
 const { Journal } = require('./journal');
 const { Templates } = require('./templates');
@@ -44,6 +45,8 @@ class Double {
     };
     this.inFlight = 0;
     this.maxInFlight = 0;
+    this.lag = monitorEventLoopDelay({ resolution: 10 });
+    this.lag.enable();
   }
 
   async start() {
@@ -52,6 +55,7 @@ class Double {
   }
 
   async stop() {
+    this.lag.disable();
     this.webhooks.close();
     await this.listener.close();
     this.journal.close();
@@ -86,6 +90,7 @@ class Double {
       ...counts,
       in_flight: this.inFlight,
       max_in_flight: this.maxInFlight,
+      lag_ms: Math.ceil(this.lag.max / 1e6),
       connections: this.listener.stats(),
       journal: { kept: ring.items.length, dropped: ring.dropped, callbacks: tally.size, callbacks_not_counted: tallyOverflow },
       webhooks: this.webhooks.stats(),
@@ -100,6 +105,7 @@ class Double {
     this.webhooks.rules.clear();
     this.webhooks.forget();
     this.listener.resetCounts();
+    this.lag.reset();
     this.maxInFlight = this.inFlight;
     if (!all) return;
     this.templates.clear();

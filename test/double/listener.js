@@ -6,15 +6,18 @@
 const fs = require('node:fs');
 const http = require('node:http');
 const http2 = require('node:http2');
+const https = require('node:https');
+const net = require('node:net');
 
 const BACKLOG = 1024;
 const nameOf = (socket) => `${socket.remoteAddress}|${socket.remotePort}`;
 
 function createServer({ cert, key, settings }) {
   if (!cert) return http.createServer();
+  const pair = { cert: fs.readFileSync(cert), key: fs.readFileSync(key) };
+  if (!settings.server.http2) return https.createServer(pair);
   return http2.createSecureServer({
-    cert: fs.readFileSync(cert),
-    key: fs.readFileSync(key),
+    ...pair,
     allowHTTP1: true,
     settings: { maxConcurrentStreams: settings.server.h2_max_streams },
   });
@@ -27,6 +30,7 @@ class Listener {
     this.server = createServer({ cert, key, settings });
     this.server.keepAliveTimeout = settings.server.keep_alive_ms;
     this.server.on('connection', (socket) => this.connected(socket));
+    this.front = this.secure ? net.createServer({ pauseOnConnect: true }, (socket) => this.admit(socket)) : this.server;
     this.server.on('request', onRequest);
     this.server.on('clientError', (e, socket) => socket.destroy());
     this.server.on('sessionError', () => {});
@@ -38,13 +42,27 @@ class Listener {
 
   listen(port, host) {
     return new Promise((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen({ port, host, backlog: BACKLOG }, () => {
-        const bound = this.server.address().port;
+      this.front.once('error', reject);
+      this.front.listen({ port, host, backlog: BACKLOG }, () => {
+        const bound = this.front.address().port;
         const shown = host.includes(':') ? `[${host}]` : host;
         resolve({ port: bound, url: `${this.secure ? 'https' : 'http'}://${shown}:${bound}` });
       });
     });
+  }
+
+  /*
+   * The TLS handshake of a client waits for the server's first words: so long it has no connection.
+   * The waits differ, so that connections which came together do not begin together.
+   */
+  admit(socket) {
+    const begin = () => {
+      this.server.emit('connection', socket);
+      socket.resume();
+    };
+    const wait = this.settings.server.accept_ms;
+    if (wait > 0) setTimeout(begin, wait * (0.5 + Math.random()));
+    else begin();
   }
 
   /*
@@ -56,6 +74,7 @@ class Listener {
     this.accepted++;
     this.open.set(name, { id: 0, socket });
     this.server.keepAliveTimeout = this.settings.server.keep_alive_ms;
+    this.server.maxRequestsPerSocket = this.settings.server.requests_per_connection;
     socket.setNoDelay(true);
     socket.on('error', () => {});
     socket.on('close', () => this.open.delete(name));
@@ -100,7 +119,7 @@ class Listener {
 
   close() {
     return new Promise((resolve) => {
-      this.server.close(() => resolve());
+      this.front.close(() => resolve());
       for (const { socket } of this.open.values()) socket.destroy();
     });
   }

@@ -55,7 +55,14 @@ const DEFAULTS = {
     verify_tls: true,
   },
   journal: { limit: 100000, tally_limit: 2000000, body_limit: 65536 },
-  server: { max_body: 3 * 1024 * 1024, keep_alive_ms: 75000, h2_max_streams: 100 },
+  server: {
+    max_body: 3 * 1024 * 1024,
+    keep_alive_ms: 75000,
+    requests_per_connection: 0,          // HTTP/1.1: then it is closed; 0: no limit
+    http2: true,                         // offered by TLS; read when the double starts
+    h2_max_streams: 100,
+    accept_ms: 0,                        // a TLS handshake begins about so long after the connection
+  },
   seed: 1,
 };
 

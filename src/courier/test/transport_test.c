@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "transport.h"
@@ -345,6 +346,57 @@ test_refusals(void)
 	transport_release(t);
 }
 
+/* ---- The gate ---- */
+
+static int	asked = 0;
+static bool gate_answer = true;
+
+static bool
+test_gate(const Transfer *t)
+{
+	asked++;
+	return gate_answer && t->begun_at == 0;
+}
+
+/* Held back twice; then it may begin. */
+static void
+test_holding_back(void)
+{
+	Channel    *channel = channel_for("/");
+	Transfer   *t;
+	int			i;
+
+	transfer_set_gate(test_gate);
+	gate_answer = false;
+	for (i = 0; i < 2; i++)
+	{
+		t = begin(channel);
+		ok(asked == i, "nothing begins before the pump");
+		run_until_idle();
+		ok(asked == i + 1 && t->outcome == OUTCOME_NOT_SENT && t->begun_at == 0 && t->retry_after == 0 &&
+		   strstr(t->error, "held back") != NULL, "held back: outcome %d \"%s\"", t->outcome, t->error);
+		transport_release(t);
+	}
+	gate_answer = true;
+	t = post("/");
+	ok(t->outcome == OUTCOME_ANSWERED && llabs(t->begun_at / 1000000 - time(NULL)) <= 2,
+	   "with an open gate it begins, and says when");
+	transport_release(t);
+	transfer_set_gate(NULL);
+}
+
+/* As if this process had been stopped for long. */
+static void
+test_begins_too_late(void)
+{
+	Transfer   *t = begin(channel_for("/"));
+
+	t->overdue = monotonic_ms() - 1;
+	run_until_idle();
+	ok(t->outcome == OUTCOME_NOT_SENT && t->begun == 0, "what is overdue does not begin");
+	transport_release(t);
+}
+
 int
 main(void)
 {
@@ -369,6 +421,8 @@ main(void)
 	test_endings();
 	test_many();
 	test_refusals();
+	test_holding_back();
+	test_begins_too_late();
 	config.version = 2;
 	transport_configure(&config, 10);
 	ok(transport_room() == 10, "the capacity is changed");
