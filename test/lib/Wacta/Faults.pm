@@ -29,6 +29,7 @@ my $CONF = <<'END';
 wacta.connect_timeout = '500ms'
 wacta.request_timeout = '1s'
 wacta.poll_interval = '500ms'
+synchronous_commit = off
 END
 
 # Waits that end within the test; the lease must exceed the time limit of a request.
@@ -78,7 +79,7 @@ sub start
 {
 	my ($class, %arg) = @_;
 	my $self = bless { seed => 1, clients => 3, pause => 0.06, harder => 1, %arg, later => [], thaws => [], tended => 0 }, $class;
-	srand $self->{seed};
+	srand($self->{seed} += 0);               # a number, also when it comes from the environment
 	my $tmp = $self->{tmp} = PostgreSQL::Test::Utils::tempdir();
 	$self->{network} = Wacta::Faults::Network->start($self->{seed});
 	my $hosts = $self->{network}->hosts;

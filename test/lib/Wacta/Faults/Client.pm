@@ -52,6 +52,7 @@ sub _run
 	local $SIG{TERM} = sub { $self->{ended} = 1 };
 	local $SIG{PIPE} = 'IGNORE';
 	srand $self->{seed};
+	local $ENV{PGOPTIONS} = '-c synchronous_commit=on';
 	open $self->{book}, '>>', $self->{ledger} or die "could not write $self->{ledger}: $!";
 	$self->{book}->autoflush(1);
 	until ($self->{ended} || getppid() != $self->{parent})

@@ -38,7 +38,8 @@ CREATE INDEX ON faults.attempt (message_id);
 ANALYZE;
 END
 
-# What is shown, and the query for what would contradict it.
+# What is shown, and the query for what would contradict it.  A message is known by its phone as well as by its id: the id of
+# a transaction that was lost in a crash is given out again.
 my @CHECKS = (
 	'each message that was acknowledged exists' =>
 	  q(SELECT l.message_id FROM faults.ledger l WHERE l.kind = 'enqueued'
@@ -53,7 +54,7 @@ my @CHECKS = (
 	'the states add up to what was enqueued' =>
 	  q(SELECT 'sum' FROM wacta.message_accounting WHERE enqueued <> in_doubt + accepted + sent + delivered + read + failed + suppressed + expired + cancelled
 	        OR enqueued <> (SELECT count(*) FROM faults.ledger l WHERE l.kind = 'enqueued' OR (l.kind = 'unknown'
-	                          AND EXISTS (SELECT FROM faults.message m WHERE m.message_id = l.message_id)))),
+	                          AND EXISTS (SELECT FROM faults.message m WHERE (m.message_id, m.phone) = (l.message_id, l.phone))))),
 	'nothing is queued, sending, or held by a lease' =>
 	  q(SELECT message_id FROM faults.message WHERE status IN ('queued', 'sending') OR lease_until IS NOT NULL),
 	'each attempt has ended' =>
