@@ -43,6 +43,13 @@ sub _read_address
 sub url  { return $_[0]->{url} }
 sub port { return $_[0]->{port} }
 
+# again(): after it has ended, on the same port and with its journal; rules and templates are to be told anew.
+sub again
+{
+	my ($self) = @_;
+	return $self->SUPER::again($self->{fixed}++ ? () : ('--port', $self->{port}));
+}
+
 # host:port, as wacta.allowed_hosts takes it.
 sub host
 {

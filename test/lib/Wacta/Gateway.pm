@@ -53,6 +53,13 @@ sub _read_address
 sub url  { return $_[0]->{url} }
 sub port { return $_[0]->{port} }
 
+# again(): after it has ended, on the same port.
+sub again
+{
+	my ($self) = @_;
+	return $self->SUPER::again($self->{fixed}++ ? () : ('--listen', "127.0.0.1:$self->{port}"));
+}
+
 # request(method, path, { headers => {}, content => ..., form => {}, json => {} }):
 # the answer of HTTP::Tiny, with {json} when it is JSON.
 sub request

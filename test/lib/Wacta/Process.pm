@@ -19,8 +19,17 @@ sub start
 	my $test = $PostgreSQL::Test::Utils::test_logfile // "$name.log";
 	$test =~ s{.*/regress_log_}{};
 	my $log = "$PostgreSQL::Test::Utils::log_path/${test}_$name.log";
+	my $self = bless { name => $name, log => $log, owner => $$, arg => \%arg }, $class;
+	push @running, $self;
+	return $self->_launch;
+}
+
+sub _launch
+{
+	my ($self) = @_;
+	my %arg = %{ $self->{arg} };
 	# A former process of that name, or a former run, may have written there.
-	my $self = bless { name => $name, log => $log, from => -s $log // 0, owner => $$ }, $class;
+	$self->{from} = -s $self->{log} // 0;
 	# A tied program ends when its standard input does: also when we are killed.
 	pipe my $read, $self->{stdin} or die "could not make a pipe: $!" if $arg{tied};
 	my $pid = fork // die "could not fork: $!";
@@ -31,9 +40,16 @@ sub start
 		POSIX::_exit(127);
 	}
 	$self->{pid} = $pid;
-	push @running, $self;
 	$self->_wait_ready($arg{ready}) if $arg{ready};
 	return $self;
+}
+
+# again(arguments): after it has ended, the same program with these arguments more.
+sub again
+{
+	my ($self, @more) = @_;
+	push @{ $self->{arg}{command} }, @more;
+	return $self->_launch;
 }
 
 sub _exec
