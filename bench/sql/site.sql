@@ -13,8 +13,23 @@ SELECT wacta.add_project('Palm Residency', footer => 'Bop Realty', template => '
 SELECT 'UPDATE wacta.channel SET max_rate = NULL' FROM information_schema.columns
  WHERE (table_schema, table_name, column_name) = ('wacta', 'channel', 'max_rate') \gexec
 
--- Each message of a run goes to a person of its own.
+-- Queues messages, each to a person of its own, from so many senders in turn.  In bites, for each new person costs a lock
+-- until the commit.
 CREATE SEQUENCE person;
+CREATE PROCEDURE enqueue(count integer, senders integer) LANGUAGE plpgsql AS $$
+BEGIN
+  FOR i IN 1 .. count LOOP
+    PERFORM wacta.send_interactive(wacta.upsert_lead('+' || 919800000000 + nextval('person'), 'Asha Rao', 'Palm Residency'));
+    IF i % 100 = 0 THEN
+      IF senders > 1 THEN
+        UPDATE wacta.channel SET is_default = false WHERE is_default;
+        UPDATE wacta.channel SET is_default = true WHERE name = 'sender ' || 1 + i / 100 % senders;
+      END IF;
+      COMMIT;
+    END IF;
+  END LOOP;
+END
+$$;
 
 -- Waits until the couriers have had so many messages accepted.  It commits in each round, for a snapshot held all the
 -- while would keep the rows of the queue from being pruned.

@@ -74,6 +74,8 @@ END
 
 # ---- SQL ----
 
+sub conninfo { return "host=$_[0]{dir} user=postgres dbname=crm" }
+
 sub psql
 {
 	my ($self, $database, @arguments) = @_;
@@ -151,14 +153,11 @@ sub cpu_us
 
 # ---- Messages ----
 
-# enqueue(count): to as many people who have not been written to; its ids are new.
+# enqueue(count, senders): to as many people, whom nobody has written to yet.
 sub enqueue
 {
-	my ($self, $count) = @_;
-	for (my $left = $count; $left > 0; $left -= 50_000)
-	{
-		$self->script('enqueue.sql', count => $left < 50_000 ? $left : 50_000);
-	}
+	my ($self, $count, $senders) = @_;
+	$self->sql(sprintf 'CALL enqueue(%d, %d)', $count, $senders // 1);
 	return;
 }
 
@@ -172,12 +171,12 @@ sub counters
 	return { rows => $rows, hot => $hot, wal => $wal };
 }
 
-# drain(count, delay_ms): enqueues, switches the couriers on, and waits until all
+# drain(count, delay_ms, senders): enqueues, switches the couriers on, and waits until all
 # is accepted.  What came to the sink and the accounts must agree.
 sub drain
 {
-	my ($self, $count, $delay_ms) = @_;
-	$self->enqueue($count);
+	my ($self, $count, $delay_ms, $senders) = @_;
+	$self->enqueue($count, $senders);
 	$self->{sink}->reset($delay_ms);
 	my @pids = $self->courier_pids;
 	my $before = $self->counters;
