@@ -6,7 +6,7 @@
 
 # These goals need no pg_config, and PGXS has a `check` of its own that refuses:
 # they are kept apart from everything below `else`.
-ALONE = help check demo demo-stop
+ALONE = help check bench demo demo-stop
 
 ifneq (,$(filter $(ALONE),$(MAKECMDGOALS)))
 
@@ -20,6 +20,8 @@ help:
 	@echo 'make clean      remove what was built'
 	@echo 'make check      install what is missing, build and run all tests in a copy of this tree'
 	@echo '                TESTS="regress isolation tap node unit" chooses; also regress:NAME, tap:101*'
+	@echo 'make bench      measure, each figure against a named reference; BENCH="drain wire" chooses,'
+	@echo '                BENCH="--full ..." takes the sizes of docs/performance.md'
 	@echo 'make demo       the whole journey in a private cluster, which stays up to look around in'
 	@echo 'make demo-stop  end what make demo left running'
 	@echo 'PG_CONFIG=...   the PostgreSQL installation to build for'
@@ -27,6 +29,9 @@ help:
 # The scripts run make themselves, in their copy, with flags of their own.
 check: $(OTHERS)
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS TESTS='$(TESTS)' PG_CONFIG='$(PG_CONFIG)' test/check
+
+bench: $(OTHERS)
+	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' bench/run $(BENCH)
 
 demo demo-stop: $(OTHERS)
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' demo/$(if $(filter %-stop,$@),stop,run)

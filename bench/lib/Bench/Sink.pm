@@ -57,16 +57,23 @@ sub arrivals
 	return { map { split / / } split /\n/, $self->call('GET', '/arrivals') };
 }
 
-# The body of the newest message: what the bare loop must post to be comparable.
+# The body of the newest message, kept: what others must post to be comparable.
 sub save_sample
 {
 	my ($self) = @_;
-	my $body = $self->call('GET', '/sample');
 	$self->{sample} = bench_dir() . '/sample.json';
 	open my $out, '>', $self->{sample} or die "$self->{sample}: $!";
-	print $out $body;
+	print $out $self->call('GET', '/sample');
 	close $out;
-	return length $body;
+	return -s $self->{sample};
+}
+
+sub sample
+{
+	my ($self) = @_;
+	open my $in, '<', $self->{sample} or die "$self->{sample}: $!";
+	local $/;
+	return scalar <$in>;
 }
 
 # loop(in_flight, requests): libcurl alone, with the sample's bytes.

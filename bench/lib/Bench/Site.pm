@@ -11,6 +11,7 @@ use warnings;
 use Bench;
 use File::Basename;
 use File::Path qw(remove_tree);
+use IO::Select;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
@@ -89,22 +90,37 @@ sub sql
 	return $self->output($self->psql($database, '-c', $statement));
 }
 
-# script(file, name => value ...): a file of bench/sql.
+# script(file, name => value ...): a file of SQL with its variables.
 sub script
 {
 	my ($self, $file, %variable) = @_;
-	return $self->output($self->psql(undef, '-f', "$sql_dir/$file", map { ('-v', "$_=$variable{$_}") } sort keys %variable));
+	return $self->output($self->script_command($file, %variable));
+}
+
+sub script_command
+{
+	my ($self, $file, %variable) = @_;
+	my $database = delete $variable{database};
+	$file = "$sql_dir/$file" unless $file =~ m{^/};
+	return $self->psql($database, '-f', $file, map { ('-v', "$_=$variable{$_}") } sort keys %variable);
 }
 
 sub output
 {
 	my ($self, @command) = @_;
-	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
-	open my $out, '-|', @command or die "psql: $!";
+	my $out = $self->run(@command);
 	my $text = do { local $/; <$out> };
 	close $out or die "psql failed\n";
 	chomp $text;
 	return $text;
+}
+
+sub run
+{
+	my ($self, @command) = @_;
+	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
+	open my $out, '-|', @command or die "psql: $!";
+	return $out;
 }
 
 # set(name => value ...): settings of the server, read again at once.
@@ -171,6 +187,20 @@ sub counters
 	return { rows => $rows, hot => $hot, wal => $wal };
 }
 
+# send_some(count, each): lets the couriers go until so many more are accepted, and
+# calls each 20 times a second meanwhile.  Returns the seconds that it took.
+sub send_some
+{
+	my ($self, $count, $each) = @_;
+	my $out = $self->run($self->script_command('drain.sql', count => $count, patience => $patience));
+	my $waiting = IO::Select->new($out);
+	$each->() until $waiting->can_read(0.05);
+	my $text = do { local $/; <$out> };
+	close $out or die "psql failed\n";
+	$self->set('wacta.enabled' => 'off');
+	return $text =~ s/\s//gr;
+}
+
 # drain(count, delay_ms, senders): enqueues, switches the couriers on, and waits until all
 # is accepted.  What came to the sink and the accounts must agree.
 sub drain
@@ -181,10 +211,9 @@ sub drain
 	my @pids = $self->courier_pids;
 	my $before = $self->counters;
 	my $cpu = cpu_us(@pids);
-	my ($took) = $self->script('drain.sql', count => $count, patience => $patience) =~ /([0-9.]+)\s*$/;
+	my $took = $self->send_some($count, sub { });
 	$cpu = cpu_us(@pids) - $cpu;
 	my $after = $self->counters;
-	$self->set('wacta.enabled' => 'off');
 	$self->verify($count);
 	my %run = (rate => $count / $took, cpu_us => $cpu / $count,
 		map { ($_ => ($after->{$_} - $before->{$_}) / $count) } keys %$before);
