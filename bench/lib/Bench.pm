@@ -28,12 +28,14 @@ sub bench_dir
 }
 
 # options(name => [ quick, full ], ...): sizes, each of which --name=N changes.
+# Those of other figures are left alone, for bench/all gives the same to all.
 sub options
 {
 	my (%size) = @_;
 	my %value;
 	my $full;
-	GetOptions('full' => \$full, map { ("$_=i" => \$value{$_}) } keys %size) or exit 2;
+	GetOptions('full' => \$full, map { ("$_=i" => \$value{$_}) } qw(messages repeats pause chunk batch snapshot queued sent))
+	  or exit 2;
 	$value{$_} //= $size{$_}[ $full ? 1 : 0 ] for keys %size;
 	return \%value;
 }

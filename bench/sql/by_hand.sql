@@ -16,8 +16,10 @@ BEGIN
     COMMIT;
     claiming := claiming + (clock_timestamp() - began);
     EXIT WHEN leads IS NULL;
-    answers := ARRAY(SELECT convert_to(format('{"messaging_product": "whatsapp", "messages": [{"id": "wamid.%s"}]}', m), 'UTF8')
-                       FROM unnest(messages) WITH ORDINALITY u(m, n) ORDER BY n);
+    answers := ARRAY(SELECT convert_to(format('{"messaging_product": "whatsapp", "contacts": [{"input": "%1$s", "wa_id": "%1$s"}], '
+                                              '"messages": [{"id": "wamid.%2$s"}]}', ltrim(i.value, '+'), u.m), 'UTF8')
+                       FROM unnest(leads, messages) WITH ORDINALITY u(l, m, n)
+                       JOIN wacta.lead_identity i ON i.lead_id = u.l AND i.kind = 'phone' ORDER BY u.n);
     began := clock_timestamp();
     PERFORM wacta.courier_settle(leads, messages, attempts, array_fill('answered'::text, ARRAY[cardinality(leads)]),
                                  array_fill(200, ARRAY[cardinality(leads)]), array_fill(NULL::integer, ARRAY[cardinality(leads)]), answers,
