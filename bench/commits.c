@@ -5,8 +5,11 @@
  *		commits CONNINFO COUNT PAUSE_MS
  *
  * Prints a line for each message: its id, and the CLOCK_MONOTONIC in ns at which
- * its COMMIT had returned.  The sink's clock is the same one.  The pauses vary by
- * half, so that they keep no step with anything that is done at intervals.
+ * its COMMIT had returned.  The sink's clock is the same one.  Between two messages
+ * it commits a row of its own, and prints "bare" and the ns which that took: the
+ * courier needs such a commit between the wake-up and the wire, so this tells
+ * what the machine allows at the time.  The pauses vary by half, so that they keep
+ * no step with anything that is done at intervals.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -46,7 +49,7 @@ run(PGconn *connection, const char *statement)
 {
 	PGresult   *result = PQexec(connection, statement);
 
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
 		die(connection);
 	return result;
 }
@@ -68,6 +71,15 @@ enqueue(PGconn *connection)
 	PQclear(person);
 }
 
+static void
+commit_bare_row(PGconn *connection)
+{
+	int64_t		began = now_ns();
+
+	PQclear(run(connection, "INSERT INTO bare_row VALUES (now())"));
+	printf("bare %" PRId64 "\n", now_ns() - began);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -81,6 +93,8 @@ main(int argc, char **argv)
 	{
 		rest(atoi(argv[3]));
 		enqueue(connection);
+		rest(atoi(argv[3]));
+		commit_bare_row(connection);
 	}
 	PQfinish(connection);
 	return 0;

@@ -222,6 +222,18 @@ sub drain
 	return \%run;
 }
 
+# Until every message is accepted, at most half a minute: verify() says what is wrong then.
+sub wait_for_quiet
+{
+	my ($self) = @_;
+	for (1 .. 600)
+	{
+		return if $self->sql('SELECT enqueued = accepted FROM wacta.message_accounting') eq 't';
+		sleep 0.05;
+	}
+	return;
+}
+
 # Each message went out once, and nothing is missing from the accounts.
 sub verify
 {
