@@ -140,7 +140,7 @@ sub courier_pids
 	return split /\n/, $self->sql('SELECT pid FROM wacta.courier_status() WHERE pid IS NOT NULL');
 }
 
-# Until there are as many couriers, none of them of an old generation.
+# Until there are as many couriers.
 sub wait_for_couriers
 {
 	my ($self, $count) = @_;
@@ -150,6 +150,17 @@ sub wait_for_couriers
 		die "the couriers did not start\n" if time > $end;
 		sleep 0.05;
 	}
+	return;
+}
+
+# New processes, so that none is ahead by what it has learnt or behind by what it has grown.
+sub fresh_couriers
+{
+	my ($self, $count) = @_;
+	$self->set('wacta.databases' => '');
+	$self->wait_for_couriers(0);
+	$self->set('wacta.databases' => 'crm', 'wacta.couriers_per_database' => $count);
+	$self->wait_for_couriers($count);
 	return;
 }
 
