@@ -40,22 +40,29 @@ my %conf = (
 sub start
 {
 	my ($class, $name, %arg) = @_;
-	my $self = bless { dir => bench_dir() . "/$name", sink => $arg{sink} }, $class;
+	my $sink = $arg{sink};
+	my $self = bless { dir => bench_dir() . "/$name", sink => $sink }, $class;
+	$self->init(%conf, $sink ? ('wacta.allowed_hosts' => $sink->host) : (), %{ $arg{conf} // {} });
+	push @running, $self;
+	system("pg_ctl -D '$self->{dir}' -l '$self->{dir}.log' -w start >/dev/null") == 0
+	  or die "the server did not start, see $self->{dir}.log\n";
+	$self->sql('CREATE DATABASE crm', 'postgres');
+	$self->script('site.sql', url => $sink ? $sink->url : 'https://graph.facebook.com', channels => $arg{channels} // 1);
+	return $self;
+}
+
+# A new data directory with these settings, which holds the socket as well.
+sub init
+{
+	my ($self, %setting) = @_;
 	remove_tree($self->{dir});
 	system("initdb -D '$self->{dir}' -U postgres -A trust -E UTF8 --no-locale >'$self->{dir}.initdb.log' 2>&1") == 0
 	  or die "initdb failed, see $self->{dir}.initdb.log\n";
-	my %all = (%conf, unix_socket_directories => $self->{dir}, %{ $arg{conf} // {} });
-	$all{'wacta.allowed_hosts'} = $arg{sink}->host if $arg{sink};
+	$setting{unix_socket_directories} = $self->{dir};
 	open my $out, '>>', "$self->{dir}/postgresql.conf" or die "postgresql.conf: $!";
-	print $out "$_ = '$all{$_}'\n" for sort keys %all;
+	print $out "$_ = '$setting{$_}'\n" for sort keys %setting;
 	close $out;
-	system("pg_ctl -D '$self->{dir}' -l '$self->{dir}.log' -w start >/dev/null") == 0
-	  or die "the server did not start, see $self->{dir}.log\n";
-	push @running, $self;
-	$self->sql('CREATE DATABASE crm', 'postgres');
-	$self->script('site.sql', url => $arg{sink} ? $arg{sink}->url : 'https://graph.facebook.com',
-		channels => $arg{channels} // 1);
-	return $self;
+	return;
 }
 
 sub stop
@@ -90,7 +97,7 @@ sub sql
 	return $self->output($self->psql($database, '-c', $statement));
 }
 
-# script(file, name => value ...): a file of SQL with its variables.
+# script(file, name => value ...): a file of SQL with its variables; database => other than crm.
 sub script
 {
 	my ($self, $file, %variable) = @_;
