@@ -54,7 +54,11 @@ sub quantile
 	return $values[ int($share * $#values + 0.5) ];
 }
 
-sub median { return quantile(0.5, @_) }
+sub median
+{
+	my @values = sort { $a <=> $b } @_;
+	return ($values[ $#values / 2 ] + $values[ @values / 2 ]) / 2;
+}
 
 # report(figure, unit, pairs, reference => name, bar => least ratio): prints the
 # medians, and the median, least and greatest of the repeats' ratios.
