@@ -77,7 +77,8 @@ sub stop
 END
 {
 	local $?;
-	$_->stop for @running;
+	my @left = @running;		# stop() takes each out of the list
+	$_->stop for @left;
 }
 
 # ---- SQL ----
