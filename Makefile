@@ -6,7 +6,7 @@
 
 # These goals need no pg_config, and PGXS has a `check` of its own that refuses:
 # they are kept apart from everything below `else`.
-ALONE = help check torture demo demo-stop
+ALONE = help check torture bench demo demo-stop
 
 ifneq (,$(filter $(ALONE),$(MAKECMDGOALS)))
 
@@ -22,6 +22,8 @@ help:
 	@echo '                TESTS="regress isolation tap node unit" chooses; also regress:NAME, tap:101*'
 	@echo 'make torture    kill, cut and slow everything while messages are sent, and account for each of them;'
 	@echo '                TORTURE_FAULTS=20000 TORTURE_SECONDS=3600 SEED=...'
+	@echo 'make bench      measure, each figure against a named reference; BENCH="drain wire" chooses,'
+	@echo '                BENCH="--full ..." takes the sizes of docs/performance.md'
 	@echo 'make demo       the whole journey in a private cluster, which stays up to look around in'
 	@echo 'make demo-stop  end what make demo left running'
 	@echo 'PG_CONFIG=...   the PostgreSQL installation to build for'
@@ -33,6 +35,9 @@ check: $(OTHERS)
 torture: $(OTHERS)
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' \
 	  TORTURE_FAULTS='$(TORTURE_FAULTS)' TORTURE_SECONDS='$(TORTURE_SECONDS)' test/torture/run
+
+bench: $(OTHERS)
+	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' bench/run $(BENCH)
 
 demo demo-stop: $(OTHERS)
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' demo/$(if $(filter %-stop,$@),stop,run)
