@@ -15,6 +15,7 @@ CREATE TABLE wacta.channel (
   status_reason text,
   paused_until  timestamptz,
   is_default    boolean NOT NULL DEFAULT false,
+  max_rate      integer DEFAULT 80 CHECK (max_rate BETWEEN 1 AND 1000),
   revision      bigint NOT NULL DEFAULT 1,
   created_at    timestamptz NOT NULL DEFAULT wacta.now(),
   CHECK (provider <> 'meta' OR sender_id IS NOT NULL)
@@ -23,6 +24,7 @@ COMMENT ON TABLE wacta.channel IS 'A sender: the provider, the number it sends f
 COMMENT ON COLUMN wacta.channel.sender_id IS 'Meta: the phone number id.';
 COMMENT ON COLUMN wacta.channel.account_id IS 'Meta: the WhatsApp Business Account id.';
 COMMENT ON COLUMN wacta.channel.auth_prefix IS 'What stands before the token in the header; empty at Tata, where sites differ.';
+COMMENT ON COLUMN wacta.channel.max_rate IS 'Messages a second; NULL: no limit of ours.';
 COMMENT ON COLUMN wacta.channel.revision IS 'Grows with each change of the channel or its secrets, so that couriers read them anew.';
 CREATE UNIQUE INDEX channel_default ON wacta.channel (is_default) WHERE is_default;
 

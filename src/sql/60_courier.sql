@@ -81,18 +81,22 @@ AS $$
 DECLARE
   now_at timestamptz := wacta.now();
   c      wacta.config := (SELECT k FROM wacta.config k);
-  ready  integer[];
-  rows_  tid[];
+  sender record;
+  turns  integer;
+  rows_  tid[] := '{}';
 BEGIN
-  ready := ARRAY(SELECT ch.channel_id FROM wacta.channel ch
-                  WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= now_at));
-  rows_ := ARRAY(SELECT q.ctid FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
-                  WHERE q.status = 'queued' AND q.due_at <= now_at AND q.channel_id = ANY (ready)
+  FOR sender IN SELECT x.channel_id, x.max_rate FROM wacta.channel x
+             WHERE x.status = 'active' OR (x.status = 'paused' AND x.paused_until <= now_at) ORDER BY random() LOOP
+    turns := (SELECT t.granted FROM wacta.take_turns(sender.channel_id, p_courier, sender.max_rate, p_max - cardinality(rows_)) t);
+    CONTINUE WHEN turns = 0;
+    rows_ := rows_ || ARRAY(SELECT q.ctid FROM wacta.message q JOIN wacta.lead l ON l.lead_id = q.lead_id
+                  WHERE q.status = 'queued' AND q.due_at <= now_at AND q.channel_id = sender.channel_id
                     -- a template that is paused or in review holds its messages; one that is gone fails them, below
                     AND NOT EXISTS (SELECT FROM wacta.template t WHERE t.template_id = q.template_id
                                        AND (t.held_reason IS NOT NULL OR t.status NOT IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')))
-                  ORDER BY q.due_at LIMIT p_max
+                  ORDER BY q.due_at LIMIT turns
                     FOR NO KEY UPDATE OF q SKIP LOCKED FOR SHARE OF l SKIP LOCKED);
+  END LOOP;
   IF rows_ = '{}' THEN
     RETURN;
   END IF;
@@ -169,11 +173,13 @@ COMMENT ON FUNCTION wacta.courier_channel(integer) IS 'URL and headers of a chan
 CREATE FUNCTION wacta.courier_wait() RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT greatest(0, least(86400000, ceil(extract(epoch FROM due - wacta.now()) * 1000)))::integer
+  SELECT CASE WHEN due <= wacta.now() THEN coalesce(wacta.turn_wait(), 0)
+              ELSE least(86400000, ceil(extract(epoch FROM due - wacta.now()) * 1000), wacta.turn_wait())::integer END
     FROM (SELECT (SELECT q.due_at FROM wacta.message q WHERE q.status = 'queued' ORDER BY q.due_at LIMIT 1) AS due) next
    WHERE due IS NOT NULL
 $$;
-COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message is due; NULL when none is queued.';
+COMMENT ON FUNCTION wacta.courier_wait() IS
+'Milliseconds until the next queued message is due and its sender has a turn; NULL when none is queued.';
 
 -- Whether an answer says that the message was taken: it gives an id, and no error.
 CREATE FUNCTION wacta.is_taken(http_status integer, answer jsonb) RETURNS boolean
@@ -302,7 +308,11 @@ BEGIN
     WHEN 'suppress' THEN
       PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
-    WHEN 'pause_sender', 'throttle_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, due, detail);
+    WHEN 'throttle_sender' THEN
+      IF wacta.slow_sender(m.channel_id) IS NULL OR retry_after > 0 THEN
+        PERFORM wacta.hold_channel(m.channel_id, false, due, detail);
+      END IF;
+    WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, due, detail);
     ELSE NULL;
   END CASE;
   UPDATE wacta.message q
