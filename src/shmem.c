@@ -16,6 +16,7 @@
 #include "gate.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "pace.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -62,7 +63,8 @@ suspensions_size(void)
 static Size
 shared_size(void)
 {
-	return add_size(add_size(slots_size(), suspensions_size()), gate_shmem_size());
+	return add_size(add_size(slots_size(), suspensions_size()),
+					add_size(gate_shmem_size(), pace_shmem_size()));
 }
 
 static void
@@ -71,7 +73,7 @@ request_shmem(void)
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche(TRANCHE, 1);
+	RequestNamedLWLockTranche(TRANCHE, 2);
 }
 
 static void
@@ -85,9 +87,22 @@ init_slot(CourierSlot *slot)
 		pg_atomic_init_u64(&slot->counter[i], 0);
 }
 
+/* What follows the slots. */
+static void
+init_parts(char *memory, LWLock *pace_lock)
+{
+	wacta_shared->n_suspensions = MaxBackends;
+	wacta_shared->suspensions = (Suspension *) memory;
+	memory += suspensions_size();
+	gate_shmem_init((struct Gate *) memory);
+	memory += gate_shmem_size();
+	pace_shmem_init((struct Pace *) memory, pace_lock);
+}
+
 static void
 startup_shmem(void)
 {
+	LWLockPadded *locks;
 	bool		found;
 	int			i;
 
@@ -99,13 +114,12 @@ startup_shmem(void)
 	if (!found)
 	{
 		memset(wacta_shared, 0, shared_size());
-		wacta_shared->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+		locks = GetNamedLWLockTranche(TRANCHE);
+		wacta_shared->lock = &locks[0].lock;
 		wacta_shared->n_slots = slot_count();
-		wacta_shared->n_suspensions = MaxBackends;
-		wacta_shared->suspensions = (Suspension *) ((char *) wacta_shared + slots_size());
 		for (i = 0; i < wacta_shared->n_slots; i++)
 			init_slot(&wacta_shared->slot[i]);
-		gate_shmem_init((struct Gate *) ((char *) wacta_shared + slots_size() + suspensions_size()));
+		init_parts((char *) wacta_shared + slots_size(), &locks[1].lock);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -193,6 +207,7 @@ launcher_attach(void)
 	int			i;
 
 	before_shmem_exit(launcher_detach, (Datum) 0);
+	pace_forget_past();
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	wacta_shared->launcher_pid = MyProcPid;
 	wacta_shared->launcher_latch = MyLatch;
@@ -220,6 +235,7 @@ courier_detach(int code, Datum arg)
 	bool		noted;
 
 	LWLockReleaseAll();
+	pace_courier_gone(slot->database_oid, slot->number);
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	noted = slot->last_error_at >= slot->since;
 	if (TimestampDifferenceExceeds(slot->since, GetCurrentTimestamp(), HEALTHY_MS))
@@ -269,6 +285,13 @@ courier_attach(int slot_no, uint32 generation)
 	}
 	LWLockRelease(wacta_shared->lock);
 	return mine;
+}
+
+/* The number of the courier that we are; -1: we are none. */
+int
+courier_number(void)
+{
+	return my_slot != NULL ? my_slot->number : -1;
 }
 
 /*

@@ -7,7 +7,8 @@
  * latches are part of the PGPROC array, which every process maps at one address.
  *
  * One LWLock guards everything but the counters, which are atomic.  It is held
- * for a look at the slots and never while anything is waited for.
+ * for a look at the slots and never while anything is waited for.  The gate
+ * (gate.c) needs none, and the pace (pace.c) has its own.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -124,6 +125,7 @@ extern void launcher_attach(void);
 
 /* Called by a courier about its own slot. */
 extern PGDLLEXPORT bool courier_attach(int slot_no, uint32 generation);
+extern int	courier_number(void);
 extern PGDLLEXPORT bool courier_leave(CourierState state, const char *reason);
 extern PGDLLEXPORT void courier_note_error(const char *error);
 extern PGDLLEXPORT void courier_count(CourierCounter which, int64 n);

@@ -11,6 +11,7 @@ SELECT wacta.add_template('project_brochure', purpose => 'brochure', components 
 SELECT wacta.add_project('Green Acres', 'Bop Realty', 'https://cdn.example.com/green-acres.pdf', 'green-acres.pdf',
                          template => 'project_update_template', brochure_template => 'project_brochure');
 SELECT wacta.add_channel('main', 'meta', '106540352242922', account_id => '102290129340398');
+UPDATE wacta.channel SET max_rate = NULL;   -- what has been sent a moment before must not matter here
 SELECT wacta.set_credential('main', 'access_token', 'EAAG-access-token');
 SELECT wacta.set_credential('main', 'app_secret', 'meta-app-secret');
 SELECT wacta.set_credential('main', 'verify_token', 'meta-verify-token');

@@ -36,6 +36,7 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "transport.h"
+#include "turns.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -66,11 +67,17 @@ may_claim(const Backlog *b)
 	return wacta_enabled && transport_room() > 0 && !b->failing;
 }
 
-/* Called inside libcurl before a request begins: nothing here may raise an error. */
+/* These two are called inside libcurl: nothing in them may raise an error. */
 static bool
 may_begin(const Transfer *t)
 {
-	return gate_is_open(t->claimed_at, t->lead_id, t->channel->id, t->template_id);
+	return gate_is_open(t->claimed_at, t->lead_id, t->channel_id, t->template_id);
+}
+
+static void
+has_begun(const Transfer *t)
+{
+	turn_begun(t->channel_id);
 }
 
 /* Does what there is to do on the network now. */
@@ -80,6 +87,7 @@ send_and_receive(void)
 	courier_start_sending();
 	transport_pump();
 	courier_stop_sending();
+	report_new_turns();
 	if (transport_trouble() != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
@@ -110,6 +118,8 @@ work(Courier *c)
 	look = may_claim(&b) && (c->work_likely || now >= c->claim_due);
 	if (b.together > 0 || look)
 		exchange(c, look);
+	if (look)
+		report_turns();
 	if (wacta_enabled && c->started && now >= Max(c->reap_due, c->not_before))
 		reap(c);
 }
@@ -243,7 +253,7 @@ open_transport(void)
 				(errmsg("this libcurl resolves names synchronously"),
 				 errdetail("A slow name server stops the courier, and no time limit applies to it.")));
 
-	transfer_set_gate(may_begin);
+	transfer_set_hooks(may_begin, has_begun);
 
 	/* Constant for the life of the process, so it is made once. */
 	wait_set = wacta_create_wait_event_set(3);

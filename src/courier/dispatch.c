@@ -13,6 +13,7 @@
 
 #include "guc.h"
 #include "transport.h"
+#include "turns.h"
 #include "utils/memutils.h"
 
 /*
@@ -74,9 +75,11 @@ dispatch(const OutboxMessage *message, uint64 claimed_at)
 	Assert(t != NULL);
 	t->lead_id = message->lead_id;
 	t->message_id = message->message_id;
+	t->channel_id = message->channel_id;
 	t->template_id = message->template_id;
 	t->attempt = message->attempt;
 	t->claimed_at = claimed_at;
+	turn_claimed(t->channel_id);
 
 	channel = channel_find(message->channel_id, message->channel_revision);
 	if (channel == NULL)
@@ -97,4 +100,13 @@ dispatch(const OutboxMessage *message, uint64 claimed_at)
 		transport_refuse(t, "out of memory");
 	else
 		transport_send(t);
+}
+
+/* It has been settled, or given up: its slot is free for another one. */
+void
+let_go(Transfer *t)
+{
+	if (t->begun == 0)
+		turn_given_back(t->channel_id);
+	transport_release(t);
 }

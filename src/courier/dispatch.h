@@ -10,5 +10,6 @@
 #include "outbox.h"
 
 extern void dispatch(const OutboxMessage *message, uint64 claimed_at);
+extern void let_go(Transfer *t);
 
 #endif							/* COURIER_DISPATCH_H */

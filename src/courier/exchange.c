@@ -281,7 +281,7 @@ put_off(Courier *c, Transfer *t, const ErrorData *edata)
 				(errcode(edata->sqlerrcode),
 				 errmsg("could not settle message " INT64_FORMAT " of lead " INT64_FORMAT ": %s",
 						t->message_id, t->lead_id, edata->message)));
-		transport_release(t);
+		let_go(t);
 		c->answer_lost = true;
 		return false;
 	}
@@ -310,7 +310,7 @@ settle_alone(Courier *c)
 			if (x.presence != OUTBOX_PRESENT)
 				return;
 			note_exchange(c, &x);
-			transport_release(t);
+			let_go(t);
 			continue;
 		}
 		if (!put_off(c, t, error))
@@ -375,7 +375,7 @@ exchange(Courier *c, bool look)
 		return;
 	note_exchange(c, &x);
 	for (i = x.n_settle - 1; i >= 0; i--)
-		transport_release(x.settle[i]);
+		let_go(x.settle[i]);
 	for (i = 0; i < x.n_claimed; i++)
 		dispatch(&x.claimed[i], x.claimed_at);
 }

@@ -40,6 +40,7 @@
 #define IDLE_CONNECTION_MAX	4L
 
 static TransferGate gate = NULL;
+static TransferBegun on_begun = NULL;
 
 int64_t
 monotonic_ms(void)
@@ -59,11 +60,12 @@ wall_clock_us(void)
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-/* NULL: every request may begin. */
+/* NULL: every request may begin; nobody is told. */
 void
-transfer_set_gate(TransferGate new_gate)
+transfer_set_hooks(TransferGate new_gate, TransferBegun new_begun)
 {
 	gate = new_gate;
+	on_begun = new_begun;
 }
 
 /* Marks a transfer that has not begun and must not: true. */
@@ -89,6 +91,8 @@ about_to_send(void *arg, char *peer_ip, char *local_ip, int peer_port, int local
 	if (transfer_hold_back(t) || (t->begun == 0 && monotonic_ms() > t->overdue) || t->begun++ > 0)
 		return CURL_PREREQFUNC_ABORT;
 	t->begun_at = wall_clock_us();
+	if (on_begun != NULL)
+		on_begun(t);
 	return CURL_PREREQFUNC_OK;
 }
 

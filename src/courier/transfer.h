@@ -51,6 +51,7 @@ typedef struct Transfer
 	/* Whose it is: only carried */
 	int64_t		lead_id;
 	int64_t		message_id;
+	int32_t		channel_id;
 	int32_t		template_id;	/* 0: none */
 	int32_t		attempt;
 	uint64_t	claimed_at;		/* gate_clock() before the claim */
@@ -86,12 +87,13 @@ typedef struct Transfer
 	char		curl_error[CURL_ERROR_SIZE];
 } Transfer;
 
-/* May this request begin?  Called inside libcurl. */
+/* Both are called inside libcurl.  May this request begin?  And: it does. */
 typedef bool (*TransferGate) (const Transfer *t);
+typedef void (*TransferBegun) (const Transfer *t);
 
 extern int64_t monotonic_ms(void);
 
-extern void transfer_set_gate(TransferGate new_gate);
+extern void transfer_set_hooks(TransferGate new_gate, TransferBegun new_begun);
 
 extern bool transfer_hold_back(Transfer *t);
 extern bool transfer_prepare(Transfer *t, const TransferConfig *config);

@@ -24,6 +24,7 @@ COMMENT ON TABLE wacta.channel IS 'A sender: the provider, the number it sends f
 COMMENT ON COLUMN wacta.channel.sender_id IS 'Meta: the phone number id.';
 COMMENT ON COLUMN wacta.channel.account_id IS 'Meta: the WhatsApp Business Account id.';
 COMMENT ON COLUMN wacta.channel.auth_prefix IS 'What stands before the token in the header; empty at Tata, where sites differ.';
+COMMENT ON COLUMN wacta.channel.max_rate IS 'Messages a second; NULL: no limit of ours.';
 COMMENT ON COLUMN wacta.channel.revision IS 'Grows with each change of the channel or its secrets, so that couriers read them anew.';
 CREATE UNIQUE INDEX channel_default ON wacta.channel (is_default) WHERE is_default;
 

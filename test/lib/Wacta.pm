@@ -71,7 +71,8 @@ sub create_database
 }
 
 # add_channel(node, database, double, provider => 'meta', ...): a channel that
-# sends to the double, with its secrets; webhooks are accepted with them.
+# sends to the double, with its secrets; webhooks are accepted with them.  Without
+# max_rate it sends as fast as it can.
 sub add_channel
 {
 	my ($node, $database, $double, %arg) = @_;
@@ -81,6 +82,8 @@ sub add_channel
 	my $sql = sprintf q(SELECT wacta.add_channel('%s', '%s', sender_id => '%s', base_url => '%s')),
 	  $name, $provider, $arg{sender_id} // '106540352242922', $url;
 	my $id = $node->safe_psql($database, $sql);
+	my $max_rate = $arg{max_rate} // 'NULL';
+	$node->safe_psql($database, "UPDATE wacta.channel SET max_rate = $max_rate WHERE channel_id = $id");
 	my %secret = (
 		access_token => 'test-access-token-0123456789',
 		app_secret   => 'test-app-secret-0123456789',

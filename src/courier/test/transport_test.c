@@ -349,6 +349,7 @@ test_refusals(void)
 /* ---- The gate ---- */
 
 static int	asked = 0;
+static int	told = 0;
 static bool gate_answer = true;
 
 static bool
@@ -356,6 +357,12 @@ test_gate(const Transfer *t)
 {
 	asked++;
 	return gate_answer && t->begun_at == 0;
+}
+
+static void
+test_begun(const Transfer *t)
+{
+	told += t->begun == 1 && t->begun_at > 0;
 }
 
 /* Held back twice; then it may begin. */
@@ -366,7 +373,7 @@ test_holding_back(void)
 	Transfer   *t;
 	int			i;
 
-	transfer_set_gate(test_gate);
+	transfer_set_hooks(test_gate, test_begun);
 	gate_answer = false;
 	for (i = 0; i < 2; i++)
 	{
@@ -379,10 +386,10 @@ test_holding_back(void)
 	}
 	gate_answer = true;
 	t = post("/");
-	ok(t->outcome == OUTCOME_ANSWERED && llabs(t->begun_at / 1000000 - time(NULL)) <= 2,
+	ok(told == 1 && t->outcome == OUTCOME_ANSWERED && llabs(t->begun_at / 1000000 - time(NULL)) <= 2,
 	   "with an open gate it begins, and says when");
 	transport_release(t);
-	transfer_set_gate(NULL);
+	transfer_set_hooks(NULL, NULL);
 }
 
 /* As if this process had been stopped for long. */
