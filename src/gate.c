@@ -167,6 +167,14 @@ gate_is_open(uint64 claimed_at, int64 lead_id, int32 channel_id, int32 template_
 		(template_id == 0 || entry_is_open(entry_of(HELD_TEMPLATE, template_id), claimed_at));
 }
 
+/* Is nothing of this sender to begin just now, so that to claim it would be in vain? */
+bool
+gate_is_closed(int32 channel_id)
+{
+	return pg_atomic_read_u32(&entry_of(HELD_DATABASE, 0)->closed) > 0 ||
+		pg_atomic_read_u32(&entry_of(HELD_CHANNEL, channel_id)->closed) > 0;
+}
+
 /* ---- The withdrawing transaction's side ---- */
 
 /* Notes what is to be closed before the commit.  A savepoint's rollback forgets none. */

@@ -15,6 +15,8 @@ struct Gate;
 extern Size gate_shmem_size(void);
 extern void gate_shmem_init(struct Gate *memory);
 
+extern bool gate_is_closed(int32 channel_id);
+
 /* For couriers.  Neither of them raises an error. */
 extern PGDLLEXPORT uint64 gate_clock(void);
 extern PGDLLEXPORT bool gate_is_open(uint64 claimed_at, int64 lead_id,

@@ -29,6 +29,7 @@
 #include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "gate.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
@@ -45,7 +46,7 @@
 #define SLOWER_EVERY_US	SECOND_US	/* one burst brings many complaints */
 #define RECOVERY_SHARE	0.05	/* of the full rate, each second */
 
-/* When no time can be told: those that have turns already must begin first. */
+/* When no time can be told: some other message or transaction must go on first. */
 #define LOOK_AGAIN_US	50000
 
 typedef struct Sender
@@ -363,7 +364,12 @@ wacta_take_turns(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (pace != NULL)
+	if (pace != NULL && gate_is_closed(PG_GETARG_INT32(0)))
+	{
+		granted = 0;
+		wait = LOOK_AGAIN_US;
+	}
+	else if (pace != NULL)
 		granted = take_turns(PG_GETARG_INT32(0), courier, max_rate, wanted, now, &wait);
 	if (granted < wanted)
 		note_refusal(now, wait);

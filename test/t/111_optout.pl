@@ -44,6 +44,8 @@ my $node = wacta_node('main', double => $double, conf => join "\n",
 	'wacta.couriers_per_database = 2',
 	'wacta.max_in_flight = 40',
 	'max_prepared_transactions = 1',
+	'wal_level = replica',
+	'max_wal_senders = 1',
 	'track_commit_timestamp = on');
 outbox_prepare($node, 'crm', $double);
 wait_for_courier($node, 'crm', 2);
@@ -215,10 +217,38 @@ sql(q(SELECT count(wacta.opt_out(lead_id, 'bulk')) FROM (SELECT lead_id FROM wac
 
 finish_session($_, 'a session did what it should') for @running;
 outbox_wait_empty($node, 'crm', 60);
-load_arrivals();
 note(outbox_states($node, 'crm'));
 note(sql(q(SELECT string_agg(format('%s: %s', n, reason), ', ' ORDER BY n) FROM
 	(SELECT count(*) n, reason FROM wacta.consent_event GROUP BY reason) r)));
+
+# --- A commit that takes long: it waits for a standby that is not there, and the
+# couriers, which do not, see what was and go on claiming
+sql(q(ALTER ROLE wacta_courier SET synchronous_commit = local));
+sql(q(SELECT pg_terminate_backend(pid) FROM wacta.courier_status()));
+wait_for_courier($node, 'crm', 2);
+sub wait_for_standby
+{
+	$node->append_conf('postgresql.conf', "synchronous_standby_names = '$_[0]'");
+	$node->reload;
+	return wait_for_value($node, 'crm', 'SHOW synchronous_standby_names', $_[0], "standbys: '$_[0]'");
+}
+sql(outbox_sql(300, 20000));
+wait_for_claims();
+wait_for_standby('nobody');
+$node->safe_psql('crm', 'CHECKPOINT');    # the checkpointer has seen the setting, too
+my $long = start_session(q(BEGIN; INSERT INTO test.withdrawn (what) VALUES ('the template');
+	UPDATE wacta.template SET held_reason = 'race'; COMMIT));
+wait_for_value($node, 'crm', q(SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'), '1', 'a commit waits');
+my $since = sql('SELECT clock_timestamp()');
+is(sql('SELECT count(*) FROM wacta.template WHERE held_reason IS NOT NULL'), '0', 'nobody sees it yet');
+wait_for_value($node, 'crm', qq(SELECT count(*) > 100 FROM wacta.attempt WHERE claimed_at > '$since' AND detail LIKE 'held back: %'),
+	't', 'what is claimed nevertheless is held back');
+wait_for_standby('');
+finish_session($long, 'the commit ends');
+wait_for_value($node, 'crm', claimed_now(), '0', 'nothing is claimed any more');
+sql(q(BEGIN; UPDATE test.withdrawn SET until = clock_timestamp() WHERE until IS NULL; UPDATE wacta.template SET held_reason = NULL; COMMIT));
+outbox_wait_empty($node, 'crm', 60);
+load_arrivals();
 
 # --- The judgment, by our own rows
 my $withdrawn = q(wacta.consent_event e JOIN wacta.attempt a USING (lead_id) WHERE e.event = 'withdrawn');
