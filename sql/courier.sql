@@ -152,11 +152,11 @@ $$;
 SELECT nr, what, t.* FROM answer a, LATERAL pg_temp.tell(a.http_status, a.body, a.retry_after, resume => true) t ORDER BY nr;
 SELECT count(*) FILTER (WHERE status = 'sending') AS left_over, count(*) FILTER (WHERE error_code IS NOT NULL AND status = 'accepted') AS odd FROM wacta.message;
 -- a code that nobody knows is tried three times
-SELECT n AS tries, wacta.error_action(777777, 400, n) FROM generate_series(1, 4) n;
-SELECT n AS tries, wacta.error_action(131056, 400, n) FROM generate_series(1, 4) n;
+SELECT n AS tries, (wacta.error_action(777777, 400, n)).* FROM generate_series(1, 4) n;
+SELECT n AS tries, (wacta.error_action(131056, 400, n)).* FROM generate_series(1, 4) n;
 
 -- Every listed code, by its action
-SELECT action, string_agg(code::text, ' ' ORDER BY code) FILTER (WHERE code NOT BETWEEN 200 AND 299) AS codes, count(*) FROM wacta.error_rule GROUP BY 1 ORDER BY 1;
+SELECT kind, action, string_agg(code::text, ' ' ORDER BY code) FILTER (WHERE code NOT BETWEEN 200 AND 299) AS codes, count(*) FROM wacta.error_rule GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- The person stopped at WhatsApp: as an opt-out
 SELECT * FROM pg_temp.tell(400, '{"error": {"code": 131050, "message": "stopped"}}', lead => :meera);

@@ -37,6 +37,9 @@ CREATE TABLE wacta.config (
   max_attempts      integer  NOT NULL DEFAULT 8 CHECK (max_attempts > 0),
   retry_base        interval NOT NULL DEFAULT '10 seconds',
   retry_cap         interval NOT NULL DEFAULT '1 hour',
+  unlisted_tries    integer NOT NULL DEFAULT 3 CHECK (unlisted_tries > 0),
+  pair_interval     interval          DEFAULT '6 seconds' CHECK (pair_interval > '0' AND pair_interval <= '1 day'),
+  pair_burst        integer NOT NULL DEFAULT 45 CHECK (pair_burst BETWEEN 1 AND 1000),
   lease             interval NOT NULL DEFAULT '5 minutes',
   follow_up_delay   interval NOT NULL DEFAULT '15 minutes',
   session_ttl       interval NOT NULL DEFAULT '12 hours',
@@ -58,6 +61,9 @@ COMMENT ON COLUMN wacta.config.seed_link_ttl IS 'How long a link in the seed for
 COMMENT ON COLUMN wacta.config.require_opt_in IS 'Send only to people whose consent was granted, not also to those who never said.';
 COMMENT ON COLUMN wacta.config.pitch_gap IS 'process_ivr sends one person at most one message in this time.';
 COMMENT ON COLUMN wacta.config.message_ttl IS 'A message that was not sent within this time expires.';
+COMMENT ON COLUMN wacta.config.unlisted_tries IS 'How often a message is tried that the provider refuses with a code not in wacta.error_rule.';
+COMMENT ON COLUMN wacta.config.pair_interval IS 'A sender sends one person one message in this time, on average; NULL: no limit.';
+COMMENT ON COLUMN wacta.config.pair_burst IS 'How many of these a sender may send one person at once.';
 COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this long is in doubt; must exceed wacta.request_timeout.';
 COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
 COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these words withdraws consent (case, spaces and punctuation do not matter).';

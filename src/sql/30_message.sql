@@ -29,6 +29,7 @@ CREATE TABLE wacta.message (
   failed_at           timestamptz,
   error_code          integer,
   pricing             jsonb,
+  cost                numeric(12,6),
   PRIMARY KEY (lead_id, message_id),
   CONSTRAINT sending_has_a_lease CHECK ((status = 'sending') = (lease_until IS NOT NULL)),
   CONSTRAINT ended_without_success_has_a_reason
@@ -37,6 +38,7 @@ CREATE TABLE wacta.message (
 COMMENT ON TABLE wacta.message IS 'The outbox and its history: one row a message, in exactly one state.';
 COMMENT ON COLUMN wacta.message.wamid IS 'WhatsApp''s id of the message.';
 COMMENT ON COLUMN wacta.message.provider_request_id IS 'The provider''s own id of our request where it is not the wamid (Tata).';
+COMMENT ON COLUMN wacta.message.cost IS 'What it costs by wacta.price, since its last claim.';
 COMMENT ON COLUMN wacta.message.claimed_by IS 'The number of the courier that has or had it.';
 -- No index here may name what changes on a message's way, in its key or its condition: an update would then write to all
 -- indexes of the row instead of to none (a heap-only tuple), and a message is updated five times.

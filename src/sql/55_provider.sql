@@ -279,19 +279,27 @@ END
 $$;
 COMMENT ON FUNCTION wacta.channel_url(wacta.channel) IS 'Where a channel''s messages are posted to.';
 
--- What to do about an error code of the provider. Source: Meta, business-messaging/whatsapp/support/error-codes.
+-- What an answer leads to that is no acceptance. Source: Meta, business-messaging/whatsapp/support/error-codes; RFC 9110 for the
+-- statuses: a 504 says that nobody knows what became of the request behind the gateway.
 CREATE TABLE wacta.error_rule (
-  code   integer PRIMARY KEY,
-  action text NOT NULL CHECK (action IN ('retry', 'retry_pair', 'retry_day', 'throttle_sender', 'pause_sender', 'stop_sender', 'hold_template', 'suppress', 'fail')),
-  note   text
+  code   integer,
+  action text NOT NULL CHECK (action IN ('retry', 'retry_pair', 'retry_day', 'throttle_sender', 'pause_sender', 'stop_sender', 'hold_template', 'suppress', 'fail', 'in_doubt')),
+  note   text,
+  kind   text NOT NULL DEFAULT 'code' CHECK (kind IN ('code', 'http')),
+  wait   interval CHECK (wait >= '0' AND wait <= '7 days'),
+  PRIMARY KEY (kind, code)
 );
 COMMENT ON TABLE wacta.error_rule IS
-'What to do when the provider answers with a code. A code that is not listed is retried three times, then it fails the message.';
+'What to do when the provider answers with an error code, or without one, with an HTTP status.
+A code that is not listed is retried a few times (wacta.config.unlisted_tries), then it fails the message.';
+COMMENT ON COLUMN wacta.error_rule.kind IS 'code: the provider''s error code; http: the HTTP status of an answer without a code.';
+COMMENT ON COLUMN wacta.error_rule.wait IS 'How long to wait; NULL: as the action says. The provider''s Retry-After counts when it is longer.';
 COMMENT ON COLUMN wacta.error_rule.action IS
 'retry: with backoff; retry_pair: 4^n seconds; retry_day: after 24 hours;
-throttle_sender: the sender waits, with backoff; pause_sender: an hour; stop_sender: until resumed;
-hold_template: fail and hold the template; suppress: the person opted out at WhatsApp; fail: for good.';
-INSERT INTO wacta.error_rule
+throttle_sender: the sender slows down, and waits as long as Retry-After says; pause_sender: an hour; stop_sender: until resumed;
+hold_template: fail and hold the template; suppress: the person opted out at WhatsApp; fail: for good;
+in_doubt: the message may have been taken.';
+INSERT INTO wacta.error_rule (code, action, note)
 SELECT code, action, note FROM (VALUES
   ('throttle_sender', 'the sender is over a limit', '{4,80007,130429}'::integer[]),
   ('retry', 'temporary', '{1,2,131000,131016,131057,133004,134101,131053}'),
@@ -303,24 +311,28 @@ SELECT code, action, note FROM (VALUES
   ('suppress', 'the person stopped marketing messages at WhatsApp', '{131050}'),
   ('fail', 'this message or person', '{100,131008,131009,131021,131026,131030,131047,131051,131052,131055,131062,130403,130497,135000}')
 ) AS t(action, note, codes), unnest(codes) AS code;
-INSERT INTO wacta.error_rule SELECT code, 'stop_sender', 'permission' FROM generate_series(200, 299) code;
+INSERT INTO wacta.error_rule (code, action, note) SELECT code, 'stop_sender', 'permission' FROM generate_series(200, 299) code;
+INSERT INTO wacta.error_rule (kind, code, action, note) VALUES
+  ('http', 401, 'stop_sender', 'the token is refused'), ('http', 403, 'stop_sender', 'not allowed'),
+  ('http', 408, 'retry', 'the request did not arrive whole'), ('http', 425, 'retry', 'too early'), ('http', 429, 'throttle_sender', 'too many requests'),
+  ('http', 500, 'retry', 'the provider failed'), ('http', 502, 'retry', 'no provider behind the gateway'), ('http', 503, 'retry', 'not in service'),
+  ('http', 504, 'in_doubt', 'the gateway waited in vain for the provider''s answer');
 CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.error_rule
-  FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('code');
+  FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('kind', 'code');
 
-CREATE FUNCTION wacta.error_action(code integer, http_status integer, attempts integer) RETURNS text
+CREATE FUNCTION wacta.error_action(code integer, http_status integer, attempts integer, OUT action text, OUT wait interval)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (
-    SELECT coalesce((SELECT r.action FROM wacta.error_rule r WHERE r.code = $1),
-      CASE WHEN $1 IS NOT NULL THEN CASE WHEN $3 < 3 THEN 'retry' ELSE 'fail' END
-           WHEN $2 = 429 THEN 'throttle_sender'
-           WHEN $2 = 408 OR $2 >= 500 THEN 'retry'
-           WHEN $2 IN (401, 403) THEN 'stop_sender'
-           ELSE 'fail' END));
+  SELECT r.action, r.wait INTO action, wait FROM wacta.error_rule r
+   WHERE (r.kind, r.code) = (CASE WHEN $1 IS NULL THEN 'http' ELSE 'code' END, coalesce($1, $2));
+  action := coalesce(action, CASE
+    WHEN $1 IS NOT NULL THEN CASE WHEN $3 < (SELECT c.unlisted_tries FROM wacta.config c) THEN 'retry' ELSE 'fail' END
+    WHEN $2 >= 500 THEN 'retry'
+    ELSE 'fail' END);
 END
 $$;
-COMMENT ON FUNCTION wacta.error_action(integer, integer, integer) IS 'The action for a code, or for an HTTP status that came without one.';
+COMMENT ON FUNCTION wacta.error_action(integer, integer, integer) IS 'The action for a code, or for an HTTP status that came without one, and how long to wait.';
 
 CREATE FUNCTION wacta.try_integer(value text) RETURNS integer
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp

@@ -118,13 +118,13 @@ COMMENT ON FUNCTION wacta.note_lane(integer, integer, timestamptz, timestamptz) 
 -- A lane is the messages of one channel with one template. One that may not be sent from (the channel is paused, the template
 -- held) is left out here, so that its queue costs nothing, however long it is. Brochures come first: a person waits for them.
 CREATE FUNCTION wacta.due_lanes(now_at timestamptz)
-RETURNS TABLE (channel_id integer, template_id integer, max_rate integer)
+RETURNS TABLE (channel wacta.channel, template_id integer)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN QUERY
-  SELECT lane.channel_id, lane.template_id, lane.max_rate
-    FROM (SELECT ch.channel_id, t.template_id, ch.max_rate, t.purpose, first.due_at,
+  SELECT lane.ch, lane.template_id
+    FROM (SELECT ch, t.template_id, t.purpose, first.due_at,
                  wacta.note_lane(ch.channel_id, t.template_id, first.due_at, now_at)
             FROM wacta.channel ch
            CROSS JOIN (SELECT 0 AS template_id, 'brochure' AS purpose
@@ -144,25 +144,56 @@ END
 $$;
 COMMENT ON FUNCTION wacta.due_lanes(timestamptz) IS 'The lanes of the queue in which something is due and may be sent, in the order in which to serve them.';
 
+CREATE FUNCTION wacta.is_limited(c wacta.channel) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN c.daily_budget IS NOT NULL
+         OR (c.portfolio_id IS NOT NULL AND EXISTS (SELECT FROM wacta.portfolio p WHERE p.portfolio_id = c.portfolio_id AND p.people_per_day IS NOT NULL));
+END
+$$;
+COMMENT ON FUNCTION wacta.is_limited(wacta.channel) IS 'Whether a sender has a limit of people or money.';
+
+CREATE FUNCTION wacta.allow(c wacta.channel, limited boolean, lead_id bigint, message_id bigint, ahead integer, recent integer, in_window boolean, cost numeric,
+                            enqueued_at timestamptz, now_at timestamptz, OUT later timestamptz, OUT why text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF recent + ahead >= (SELECT k.pair_burst FROM wacta.config k) THEN
+    later := nullif(wacta.pair_free_at($3, c.channel_id, now_at, ahead), now_at);
+    why := CASE WHEN later IS NOT NULL THEN 'too many messages to this person in a short time' END;
+  END IF;
+  IF later IS NULL AND limited THEN
+    SELECT a.later, a.why INTO later, why FROM wacta.take_allowance(c, $3, $4, in_window, cost, enqueued_at, now_at) a;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.allow(wacta.channel, boolean, bigint, bigint, integer, integer, boolean, numeric, timestamptz, timestamptz) IS
+'When a message that is over a limit may be tried again, and why; NULL: it is sent now, and counted.';
+
 -- The lead's lock is the promise that no claim succeeds after an opt-out has committed, and it serves one courier at a time, so
 -- that what it counts of a person's messages is right. SKIP LOCKED on both rows means that a claim never waits and never
 -- deadlocks. What is the same for many messages (may they be sent, the form of their request) is decided once a kind, not once
 -- a message.
-CREATE FUNCTION wacta.claim_lane(p_courier integer, p_channel integer, p_template integer, p_max integer, now_at timestamptz)
+CREATE FUNCTION wacta.claim_lane(p_courier integer, p_channel wacta.channel, p_template integer, p_max integer, now_at timestamptz)
 RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text, template_id integer)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   c        wacta.config := (SELECT k FROM wacta.config k);
-  revision bigint := (SELECT ch.revision FROM wacta.channel ch WHERE ch.channel_id = p_channel);
-  version  text := wacta.form_version(p_channel, p_template);
+  channel  integer := p_channel.channel_id;
+  version  text := wacta.form_version(channel, p_template);
+  priced   boolean := EXISTS (SELECT FROM wacta.price);
+  limited  boolean := wacta.is_limited(p_channel);
+  -- fewer than a burst in this time are within the limit, whenever they were
+  paired_since timestamptz := coalesce(now_at - c.pair_burst * c.pair_interval, 'infinity');
 BEGIN
   RETURN QUERY
   WITH picked AS MATERIALIZED (
-    SELECT q.ctid AS queue_tid, m.ctid AS tid, m.project_id, m.purpose, m.variables, m.expires_at < now_at AS expired,
-           l.name, l.consent, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value
+    SELECT q.ctid AS queue_tid, m.ctid AS tid, m.lead_id, m.message_id, m.project_id, m.purpose, m.variables, m.enqueued_at, m.expires_at < now_at AS expired,
+           l.name, l.consent, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value, p.recent
       FROM (SELECT d.ctid, d.lead_id, d.message_id FROM wacta.queue d
-             WHERE d.channel_id = p_channel AND d.template_id = p_template AND d.due_at >= wacta.lane_mark(p_channel, p_template) AND d.due_at <= now_at
+             WHERE d.channel_id = channel AND d.template_id = p_template AND d.due_at >= wacta.lane_mark(channel, p_template) AND d.due_at <= now_at
              ORDER BY d.due_at) q
      CROSS JOIN LATERAL (SELECT x.ctid, x.* FROM wacta.message x
                           WHERE x.message_id = q.message_id AND x.lead_id = q.lead_id AND x.status = 'queued'
@@ -170,11 +201,25 @@ BEGIN
      CROSS JOIN LATERAL (SELECT x.* FROM wacta.lead x WHERE x.lead_id = q.lead_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) l
       LEFT JOIN LATERAL (SELECT x.kind, x.value FROM wacta.lead_identity x
                           WHERE x.lead_id = q.lead_id AND x.kind IN ('phone', 'user_id') ORDER BY x.kind, x.created_at LIMIT 1) i ON true
+     CROSS JOIN LATERAL (SELECT count(*) AS recent FROM wacta.attempt x WHERE x.lead_id = q.lead_id AND x.claimed_at > paired_since) p
      LIMIT p_max
   ), kinds AS MATERIALIZED (
     SELECT k.*, plan.*
       FROM (SELECT DISTINCT p.project_id, p.purpose, p.variables, p.in_window, p.kind, p.consent FROM picked p) k,
-           LATERAL wacta.plan_kind(version, p_channel, nullif(p_template, 0), k.project_id, k.purpose, k.variables, k.in_window, k.kind, k.consent) plan
+           LATERAL wacta.plan_kind(version, channel, nullif(p_template, 0), k.project_id, k.purpose, k.variables, k.in_window, k.kind, k.consent) plan
+  ), judged AS MATERIALIZED (
+    SELECT p.*, k.form, CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'expired' ELSE k.status END AS verdict,
+           CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'not sent in time' ELSE k.reason END AS why,
+           row_number() OVER (PARTITION BY p.lead_id ORDER BY p.message_id) - 1 AS ahead,
+           CASE WHEN priced THEN wacta.expected_cost(p.value, nullif(p_template, 0)) END AS cost
+      FROM picked p JOIN kinds k
+        ON (p.purpose, p.in_window, p.consent, p.variables) = (k.purpose, k.in_window, k.consent, k.variables)
+           AND (p.project_id, p.kind) IS NOT DISTINCT FROM (k.project_id, k.kind)
+  ), allowed AS MATERIALIZED (
+    SELECT j.queue_tid, j.tid, j.form, j.value, j.name, j.cost, CASE WHEN a.later IS NULL THEN j.verdict ELSE 'queued' END AS verdict,
+           coalesce(a.why, j.why) AS why, a.later
+      FROM judged j LEFT JOIN LATERAL wacta.allow(p_channel, limited, j.lead_id, j.message_id, j.ahead::integer, j.recent::integer, j.in_window, j.cost, j.enqueued_at, now_at) a
+        ON j.verdict = 'sending' AND (limited OR j.recent + j.ahead >= c.pair_burst)
   ), changed AS (
     UPDATE wacta.message q
        SET status = j.verdict, reason = coalesce(j.why, q.reason),
@@ -182,13 +227,9 @@ BEGIN
            claimed_by = CASE WHEN j.verdict = 'sending' THEN p_courier ELSE q.claimed_by END,
            lease_until = CASE WHEN j.verdict = 'sending' THEN now_at + c.lease END,
            failed_at = CASE WHEN j.verdict = 'failed' THEN now_at END,
-           due_at = CASE WHEN j.verdict = 'queued' THEN now_at + interval '1 minute' ELSE q.due_at END
-      FROM (SELECT p.tid, p.queue_tid, p.name, p.value, k.form,
-                   CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'expired' ELSE k.status END AS verdict,
-                   CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'not sent in time' ELSE k.reason END AS why
-              FROM picked p JOIN kinds k
-                ON (p.purpose, p.in_window, p.consent, p.variables) = (k.purpose, k.in_window, k.consent, k.variables)
-                   AND (p.project_id, p.kind) IS NOT DISTINCT FROM (k.project_id, k.kind)) j
+           due_at = CASE WHEN j.verdict = 'queued' THEN coalesce(j.later, now_at + interval '1 minute') ELSE q.due_at END,
+           cost = CASE WHEN j.verdict = 'sending' THEN j.cost END
+      FROM allowed j
      WHERE q.ctid = j.tid
     RETURNING q.lead_id, q.message_id, q.attempts, q.status, j.form, j.value, j.name, j.queue_tid
   ), left_queue AS (
@@ -197,35 +238,47 @@ BEGIN
     INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, claimed_at)
     SELECT u.lead_id, u.message_id, u.attempts, p_courier, now_at FROM changed u WHERE u.status = 'sending'
   )
-  SELECT u.lead_id, u.message_id, u.attempts, p_channel, revision,
+  SELECT u.lead_id, u.message_id, u.attempts, channel, p_channel.revision,
          wacta.fill_request(u.form, u.lead_id, u.message_id, u.value, wacta.parameter_text(u.name, 'there'), now_at, now_at + c.link_ttl), nullif(p_template, 0)
     FROM changed u WHERE u.status = 'sending'
   UNION ALL                                              -- something was done though nothing of it is to be sent: look again
   SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM changed u WHERE u.status <> 'sending');
 END
 $$;
-COMMENT ON FUNCTION wacta.claim_lane(integer, integer, integer, integer, timestamptz) IS
+COMMENT ON FUNCTION wacta.claim_lane(integer, wacta.channel, integer, integer, timestamptz) IS
 'Takes up to p_max due messages of a lane: see wacta.courier_claim().';
 
 -- The settings keep the plans on the indexes, whatever the statistics say of a table that was just filled or emptied; their
 -- price on what has to be scanned must not call for JIT compilation.
 CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
 RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text, template_id integer)
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   now_at timestamptz := wacta.now();
   room   integer := p_max;
+  turns  integer;
   n      integer;
   lane   record;
+  sender wacta.channel;
 BEGIN
   IF wacta.fence_heartbeat() IS NOT NULL THEN            -- another cluster's queue
     RETURN;
   END IF;
   FOR lane IN SELECT * FROM wacta.due_lanes(now_at) LOOP
     EXIT WHEN room <= 0;
-    RETURN QUERY SELECT * FROM wacta.claim_lane(p_courier, lane.channel_id, lane.template_id, room, now_at);
+    sender := lane.channel;
+    -- one courier at a time counts people and money; another one comes again
+    IF wacta.is_limited(sender) THEN
+      IF NOT pg_try_advisory_xact_lock(hashtext('wacta.limits'), 0) THEN
+        RETURN QUERY SELECT NULL::bigint, NULL::bigint, NULL::integer, NULL::integer, NULL::bigint, NULL::text, NULL::integer;
+        CONTINUE;
+      END IF;
+      PERFORM wacta.forget_reached(sender.portfolio_id, now_at);
+    END IF;
+    turns := (SELECT t.granted FROM wacta.take_turns(sender.channel_id, p_courier, sender.max_rate, room) t);
+    CONTINUE WHEN turns <= 0;
+    RETURN QUERY SELECT * FROM wacta.claim_lane(p_courier, sender, lane.template_id, turns, now_at);
     GET DIAGNOSTICS n = ROW_COUNT;
     room := room - n;
   END LOOP;
@@ -265,7 +318,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN (
-    SELECT greatest(0, least(86400000, ceil(extract(epoch FROM min(first.due_at) - wacta.now()) * 1000)))::integer
+    SELECT CASE WHEN min(first.due_at) <= wacta.now() THEN coalesce(wacta.turn_wait(), 0)
+                ELSE least(86400000, ceil(extract(epoch FROM min(first.due_at) - wacta.now()) * 1000), wacta.turn_wait())::integer END
       FROM wacta.channel ch
      CROSS JOIN (SELECT 0 AS template_id UNION ALL SELECT x.template_id FROM wacta.template x) t
      CROSS JOIN LATERAL (SELECT q.due_at FROM wacta.queue q
@@ -274,7 +328,7 @@ BEGIN
     HAVING min(first.due_at) IS NOT NULL);
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message is due; NULL when none is queued.';
+COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message is due and its sender has a turn; NULL when none is queued.';
 
 -- Whether an answer says that the message was taken: it gives an id, and no error.
 CREATE FUNCTION wacta.is_taken(http_status integer, answer jsonb) RETURNS boolean
@@ -381,16 +435,20 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   e       record;
+  rule    record;
   verdict text;
 BEGIN
   SELECT * INTO e FROM wacta.answer_error(answer);
   e.detail := wacta.without_secret(e.detail, m.channel_id);
+  rule := wacta.error_action(e.code, p_http_status, m.attempts);
   verdict := CASE
     WHEN p_outcome = 'not_sent' THEN 'retry'
     WHEN p_outcome = 'unknown' THEN 'in_doubt'
     WHEN p_http_status BETWEEN 200 AND 299 AND e.code IS NULL THEN 'in_doubt'   -- taken or not: the answer does not say
     WHEN p_http_status BETWEEN 300 AND 399 THEN 'fail'
-    ELSE wacta.error_action(e.code, p_http_status, m.attempts) END;
+    ELSE rule.action END;
+  p_error := coalesce(p_error, CASE WHEN verdict = 'in_doubt' AND p_outcome = 'answered' THEN
+                                 CASE WHEN p_http_status < 300 THEN 'the answer could not be understood' ELSE 'HTTP status ' || p_http_status END END);
   UPDATE wacta.attempt a
      SET ended_at = wacta.now(), outcome = CASE verdict WHEN 'in_doubt' THEN 'unknown' ELSE p_outcome END, http_status = p_http_status, error_code = e.code,
          detail = left(coalesce(e.detail, p_error), 500), elapsed_ms = p_elapsed_ms, started_at = p_started_at
@@ -400,10 +458,12 @@ BEGIN
     RETURN CASE WHEN verdict = 'retry' THEN 'accepted' ELSE verdict END;
   ELSIF verdict = 'in_doubt' THEN
     UPDATE wacta.message q SET status = 'in_doubt', lease_until = NULL,
-           reason = left(coalesce(p_error, 'the answer could not be understood'), 500)
+           reason = left(coalesce(e.detail, p_error, 'no answer'), 500)
      WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
   ELSE
-    verdict := wacta.on_refused(m, p_outcome, verdict, e.code, coalesce(e.detail, p_error, 'HTTP status ' || p_http_status), p_retry_after);
+    PERFORM wacta.refund(m);
+    verdict := wacta.on_refused(m, p_outcome, verdict, e.code, coalesce(e.detail, p_error, 'HTTP status ' || p_http_status), p_retry_after,
+                                CASE WHEN p_outcome = 'answered' THEN rule.wait END);
   END IF;
   RETURN verdict;
 END
@@ -427,12 +487,14 @@ END
 $$;
 COMMENT ON FUNCTION wacta.hold_channel(integer, boolean, timestamptz, text) IS 'Stops a sender until it is resumed, or pauses it until the time given.';
 
-CREATE FUNCTION wacta.on_refused(m wacta.message, p_outcome text, action text, code integer, detail text, retry_after integer) RETURNS text
+CREATE FUNCTION wacta.on_refused(m wacta.message, p_outcome text, action text, code integer, detail text, retry_after integer,
+                                 rule_wait interval) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   c     wacta.config := (SELECT k FROM wacta.config k);
   delay interval := CASE
+    WHEN rule_wait IS NOT NULL THEN rule_wait
     WHEN p_outcome = 'not_sent' AND retry_after = 0 THEN interval '0'       -- held back: the next claim decides
     WHEN action IN ('retry', 'throttle_sender') THEN wacta.backoff(m.attempts, c.retry_base, c.retry_cap, 0.2, m.message_id)
     WHEN action = 'retry_pair' THEN make_interval(secs => least(4 ^ m.attempts, 3600))
@@ -450,7 +512,11 @@ BEGIN
     WHEN 'suppress' THEN
       PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
-    WHEN 'pause_sender', 'throttle_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, due, detail);
+    WHEN 'throttle_sender' THEN
+      IF wacta.slow_sender(m.channel_id) IS NULL OR retry_after > 0 THEN
+        PERFORM wacta.hold_channel(m.channel_id, false, due, detail);
+      END IF;
+    WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, due, detail);
     ELSE NULL;
   END CASE;
   UPDATE wacta.message q
@@ -460,7 +526,7 @@ BEGIN
   RETURN CASE WHEN over THEN 'fail' ELSE 'retry' END;
 END
 $$;
-COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, text, integer, text, integer) IS
+COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, text, integer, text, integer, interval) IS
 'The provider refused the message, or it was certainly not sent: later again, or failed, by wacta.error_rule.';
 
 CREATE FUNCTION wacta.courier_settle(p_lead bigint[], p_message bigint[], p_attempt integer[], p_outcome text[], p_http_status integer[],

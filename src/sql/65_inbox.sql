@@ -316,7 +316,7 @@ CREATE FUNCTION wacta.apply_failure(m wacta.message, code integer, detail text) 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  CASE wacta.error_action(code, NULL, 0)
+  CASE (wacta.error_action(code, NULL, 0)).action
     WHEN 'suppress' THEN
       PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'hold_template' THEN

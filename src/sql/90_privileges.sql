@@ -67,16 +67,17 @@ BEGIN
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text), wacta.add_project(text, text, text, text, text, text, text),
       wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
-      wacta.settle(bigint, text, text), wacta.ingest_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
+      wacta.settle(bigint, text, text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
-    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.ivr_field, wacta.error_rule TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.ivr_field, wacta.error_rule, wacta.price TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
+    GRANT INSERT (name, people_per_day), UPDATE (name, people_per_day) ON wacta.portfolio TO %1$I;
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
     GRANT UPDATE (name, project_id, status, stage, owner, source, updated_at) ON wacta.lead TO %1$I;
-    GRANT UPDATE (status, status_reason, paused_until, is_default, display_phone, api_version) ON wacta.channel TO %1$I;
-    GRANT SELECT ON wacta.channel, wacta.ivr_field, wacta.error_rule, wacta.inbox, wacta.token_refusal,
+    GRANT UPDATE (status, status_reason, paused_until, is_default, display_phone, api_version, max_rate, portfolio_id, daily_budget) ON wacta.channel TO %1$I;
+    GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.error_rule, wacta.inbox, wacta.token_refusal,
       wacta.fence, wacta.fence_event TO %1$I;
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;
     GRANT SELECT (key_id, purpose, created_at, retired_at) ON wacta.signing_key TO %1$I;
