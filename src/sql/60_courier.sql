@@ -216,10 +216,13 @@ BEGIN
         ON (p.purpose, p.in_window, p.consent, p.variables) = (k.purpose, k.in_window, k.consent, k.variables)
            AND (p.project_id, p.kind) IS NOT DISTINCT FROM (k.project_id, k.kind)
   ), allowed AS MATERIALIZED (
-    SELECT j.queue_tid, j.tid, j.form, j.value, j.name, j.cost, CASE WHEN a.later IS NULL THEN j.verdict ELSE 'queued' END AS verdict,
-           coalesce(a.why, j.why) AS why, a.later
-      FROM judged j LEFT JOIN LATERAL wacta.allow(p_channel, limited, j.lead_id, j.message_id, j.ahead::integer, j.recent::integer, j.in_window, j.cost, j.enqueued_at, now_at) a
-        ON j.verdict = 'sending' AND (limited OR j.recent + j.ahead >= c.pair_burst)
+    SELECT j.queue_tid, j.tid, j.form, j.value, j.name, j.cost, CASE WHEN (a.verdict).later IS NULL THEN j.verdict ELSE 'queued' END AS verdict,
+           coalesce((a.verdict).why, j.why) AS why, (a.verdict).later
+      FROM judged j
+      -- asked only where it matters, for it counts what it allows
+      LEFT JOIN LATERAL (SELECT wacta.allow(p_channel, limited, j.lead_id, j.message_id, j.ahead::integer, j.recent::integer, j.in_window, j.cost, j.enqueued_at, now_at) AS verdict
+                          WHERE j.verdict = 'sending' AND (limited OR j.recent + j.ahead >= c.pair_burst)
+                         OFFSET 0) a ON true
   ), changed AS (
     UPDATE wacta.message q
        SET status = j.verdict, reason = coalesce(j.why, q.reason),
