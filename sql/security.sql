@@ -16,9 +16,12 @@ CREATE VIEW pg_temp.rel AS
 -- Each list below must be empty. No function in a schema of ours that the extension does not own, and the other way round
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace::regnamespace::text IN ('wacta', 'wacta_api', 'wacta_http') EXCEPT SELECT oid FROM pg_temp.func;
 SELECT signature FROM pg_temp.func WHERE name !~ '^wacta(_api|_http)?\.';
--- a function that is not in C has a pinned search_path, and pg_temp stands last in it
+-- a function that is not in C has a pinned search_path, and pg_temp stands last in it; but for those that the courier's functions
+-- call for each batch or each message: they have their caller's, and nobody but the owner may call them
 SELECT signature, proconfig FROM pg_temp.func
- WHERE lanname <> 'c' AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false);
+ WHERE lanname <> 'c' AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
+   AND NOT (name = ANY ('{wacta.due_lanes,wacta.fence_is_fresh,wacta.is_taken,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.try_jsonb,wacta.on_taken}')
+            AND proconfig IS NULL AND NOT prosecdef AND NOT EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee <> proowner));
 -- only these languages
 SELECT DISTINCT lanname FROM pg_temp.func WHERE lanname NOT IN ('c', 'sql', 'plpgsql');
 -- nothing may be executed by PUBLIC

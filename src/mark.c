@@ -14,7 +14,8 @@
  * what these have queued, found nothing lower.  What is queued later still has
  * a later due time, unless the clock was set back or somebody chose a due time
  * in the past: now and then a look begins at the lower end after all, which is
- * the net, and takes one part in a hundred of the time at most.
+ * the net, and takes one part in a hundred of the time at most.  It is the net
+ * for a transaction that runs for long, too, which is not waited for.
  *
  * Called by wacta.courier_claim() only.  A mark that is lost costs time alone.
  *
@@ -26,13 +27,14 @@
 #include "access/xact.h"
 #include "fmgr.h"
 #include "guc.h"
+#include "portability/instr_time.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "wacta.h"
 
-#define LOOK_BACK_EVERY		USECS_PER_SEC
+#define LOOK_BACK_EVERY		1000000 /* us */
 #define LOOK_BACK_SHARE		100 /* of the time, at most one part in so many */
 
 typedef struct LaneKey
@@ -46,12 +48,31 @@ typedef struct Lane
 	LaneKey		key;			/* must be first */
 	TimestampTz mark;			/* no row is due before it */
 	TimestampTz next_mark;		/* would be true, but for transactions below next_xid */
-	TransactionId next_xid;		/* invalid: there is no next mark */
-	TimestampTz look_began;		/* 0: the look under way begins at the mark */
-	TimestampTz look_back_due;
+	FullTransactionId next_xid; /* invalid: there is no next mark */
+	int64		next_since;		/* monotonic us */
+	int64		look_began;		/* monotonic us; 0: the look under way begins at the mark */
+	int64		look_back_due;	/* monotonic us */
 } Lane;
 
 static HTAB *lanes = NULL;
+
+/* Whatever is done to the time of day. */
+static int64
+monotonic_us(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+/* All transactions below it have ended, as the snapshot sees it. */
+static FullTransactionId
+oldest_running(Snapshot snapshot, FullTransactionId next)
+{
+	return FullTransactionIdFromU64(U64FromFullTransactionId(next) -
+									(uint32) (XidFromFullTransactionId(next) - snapshot->xmin));
+}
 
 /* What an aborted claim had taken is there again. */
 static void
@@ -103,7 +124,7 @@ find_lane(LaneKey key)
 		memset(lane, 0, sizeof(Lane));
 		lane->key = key;
 		lane->mark = DT_NOBEGIN;
-		lane->next_xid = InvalidTransactionId;
+		lane->next_xid = InvalidFullTransactionId;
 	}
 	return lane;
 }
@@ -125,12 +146,12 @@ Datum
 wacta_lane_mark(PG_FUNCTION_ARGS)
 {
 	Lane	   *lane;
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = monotonic_us();
 
 	if (wacta_fixed_now != NULL && wacta_fixed_now[0] != '\0')
 		PG_RETURN_TIMESTAMPTZ(DT_NOBEGIN);
 	lane = find_lane(lane_args(fcinfo));
-	if (now < lane->look_back_due)
+	if (now < lane->look_back_due && lane->mark <= GetCurrentTimestamp())
 		PG_RETURN_TIMESTAMPTZ(lane->mark);
 	lane->look_began = now;
 	PG_RETURN_TIMESTAMPTZ(DT_NOBEGIN);
@@ -151,8 +172,8 @@ wacta_note_lane(PG_FUNCTION_ARGS)
 {
 	Lane	   *lane = find_lane(lane_args(fcinfo));
 	TimestampTz first = PG_GETARG_TIMESTAMPTZ(PG_ARGISNULL(2) ? 3 : 2);
-	TimestampTz now = GetCurrentTimestamp();
-	Snapshot	snapshot = GetActiveSnapshot();
+	FullTransactionId next = ReadNextFullTransactionId();
+	int64		now = monotonic_us();
 
 	if (lane->look_began != 0)
 	{
@@ -160,13 +181,15 @@ wacta_note_lane(PG_FUNCTION_ARGS)
 		lane->look_began = 0;
 		lane->mark = Min(lane->mark, first);
 	}
-	if (!TransactionIdIsValid(lane->next_xid) ||
-		TransactionIdPrecedesOrEquals(lane->next_xid, snapshot->xmin))
-	{
-		if (TransactionIdIsValid(lane->next_xid))
-			lane->mark = Min(lane->next_mark, first);
-		lane->next_mark = first;
-		lane->next_xid = snapshot->xmax;
-	}
+	if (FullTransactionIdIsValid(lane->next_xid) && now < lane->next_since + LOOK_BACK_EVERY &&
+		FullTransactionIdPrecedes(oldest_running(GetActiveSnapshot(), next), lane->next_xid))
+		PG_RETURN_VOID();
+	if (FullTransactionIdIsValid(lane->next_xid))
+		lane->mark = Min(lane->next_mark, first);
+
+	/* read after the snapshot was taken: whatever it saw running is below */
+	lane->next_mark = first;
+	lane->next_xid = next;
+	lane->next_since = now;
 	PG_RETURN_VOID();
 }

@@ -30,19 +30,3 @@ BEGIN
   END LOOP;
 END
 $$;
-
--- Waits until the couriers have had so many messages accepted.  It commits in each round, for a snapshot held all the
--- while would keep the rows of the queue from being pruned.
-CREATE PROCEDURE wait_for_accepted(target bigint, patience integer) LANGUAGE plpgsql AS $$
-DECLARE
-  give_up timestamptz := clock_timestamp() + make_interval(secs => patience);
-BEGIN
-  WHILE (SELECT sum(accepted) FROM wacta.courier_status()) < target LOOP
-    IF clock_timestamp() > give_up THEN
-      RAISE 'not drained in % s: %', patience, (SELECT to_json(a) FROM wacta.message_accounting a);
-    END IF;
-    COMMIT;
-    PERFORM pg_sleep(0.02);
-  END LOOP;
-END
-$$;

@@ -80,18 +80,30 @@ has_begun(const Transfer *t)
 	turn_begun(t->channel_id);
 }
 
-/* Does what there is to do on the network now. */
+/*
+ * Does what there is to do on the network now.  As long as answers keep coming
+ * it goes on, for what is settled together costs less; in between others may
+ * commit what forbids a request.
+ */
 static void
 send_and_receive(void)
 {
-	courier_start_sending();
-	transport_pump();
-	courier_stop_sending();
-	report_new_turns();
-	if (transport_trouble() != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("the transport has failed: %s", transport_trouble())));
+	int			before;
+	int			after;
+
+	do
+	{
+		transport_finished(&before);
+		courier_start_sending();
+		transport_pump();
+		courier_stop_sending();
+		report_new_turns();
+		if (transport_trouble() != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_CONNECTION_FAILURE),
+					 errmsg("the transport has failed: %s", transport_trouble())));
+		transport_finished(&after);
+	} while (after > before && transport_under_way() > 0);
 }
 
 /* Does what there is to do in the database now. */

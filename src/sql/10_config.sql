@@ -157,10 +157,10 @@ $$;
 COMMENT ON FUNCTION wacta.check_e164(text) IS 'The number itself when its length fits its country''s plan, else NULL.';
 
 CREATE FUNCTION wacta.try_jsonb(body bytea) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE STRICT
 AS $$
 BEGIN
-  RETURN convert_from(body, 'UTF8')::jsonb;
+  RETURN pg_catalog.convert_from(body, 'UTF8')::pg_catalog.jsonb;
 EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex THEN
   RETURN NULL;
 END

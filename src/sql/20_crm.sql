@@ -66,7 +66,7 @@ CREATE TABLE wacta.lead (
   window_until timestamptz,
   created_at   timestamptz NOT NULL DEFAULT wacta.now(),
   updated_at   timestamptz NOT NULL DEFAULT wacta.now()
-);
+) WITH (fillfactor = 70);
 COMMENT ON TABLE wacta.lead IS 'A person who called or was entered by staff. Its row is the lock of all that changes the person''s consent.';
 COMMENT ON COLUMN wacta.lead.consent IS 'What wacta.consent_event says last; written by wacta.record_consent() alone.';
 COMMENT ON COLUMN wacta.lead.window_until IS 'End of the customer service window (24 hours after the person''s last message).';

@@ -15,7 +15,7 @@ CREATE TABLE wacta.message (
   status              wacta.message_status NOT NULL DEFAULT 'queued',
   reason              text,
   enqueued_at         timestamptz NOT NULL DEFAULT wacta.now(),
-  due_at              timestamptz NOT NULL DEFAULT wacta.now(),
+  due_at              timestamptz NOT NULL DEFAULT wacta.now() CHECK (isfinite(due_at)),
   expires_at          timestamptz NOT NULL,
   attempts            integer NOT NULL DEFAULT 0,
   claimed_by          integer,
@@ -82,11 +82,22 @@ CREATE TRIGGER queue_insert AFTER INSERT ON wacta.message
 -- The claim deletes the rows of all that it takes by one statement: not here, one by one.
 CREATE TRIGGER queue_update AFTER UPDATE ON wacta.message
   FOR EACH ROW WHEN ((OLD.status = 'queued' AND NEW.status NOT IN ('queued', 'sending')) OR (NEW.status = 'queued' AND
-    (OLD.status, OLD.due_at, OLD.expires_at, OLD.channel_id, OLD.template_id, OLD.lead_id)
-    IS DISTINCT FROM (NEW.status, NEW.due_at, NEW.expires_at, NEW.channel_id, NEW.template_id, NEW.lead_id)))
+    (OLD.status, OLD.due_at, OLD.expires_at, OLD.channel_id, OLD.template_id, OLD.lead_id, OLD.message_id)
+    IS DISTINCT FROM (NEW.status, NEW.due_at, NEW.expires_at, NEW.channel_id, NEW.template_id, NEW.lead_id, NEW.message_id)))
   EXECUTE FUNCTION wacta.keep_queue();
 CREATE TRIGGER queue_delete AFTER DELETE ON wacta.message
   FOR EACH ROW WHEN (OLD.status = 'queued') EXECUTE FUNCTION wacta.keep_queue();
+
+CREATE FUNCTION wacta.empty_queue() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  TRUNCATE wacta.queue, wacta.attempt;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.empty_queue() IS 'Trigger: with all messages their queue and their attempts go.';
+CREATE TRIGGER queue_truncate AFTER TRUNCATE ON wacta.message FOR EACH STATEMENT EXECUTE FUNCTION wacta.empty_queue();
 
 CREATE FUNCTION wacta.rebuild_queue() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -135,7 +146,8 @@ COMMENT ON TABLE wacta.attempt IS
 COMMENT ON COLUMN wacta.attempt.started_at IS
 'When the first byte of the request was about to leave, by the clock of the courier''s machine; NULL: not, or not known.';
 COMMENT ON COLUMN wacta.attempt.provider_id IS 'The id that the answer gave: at Meta the wamid, at Tata the id of the request.';
-CREATE INDEX attempt_provider_id ON wacta.attempt (provider_id) WHERE provider_id IS NOT NULL;
+-- (a hash of it, for the ids are long and in no order)
+CREATE INDEX attempt_provider_id ON wacta.attempt (hashtext(provider_id)) WHERE provider_id IS NOT NULL;
 CREATE INDEX attempt_open ON wacta.attempt (claimed_at) WHERE ended_at IS NULL;
 CREATE INDEX attempt_in_doubt ON wacta.attempt (message_id) WHERE outcome IN ('unknown', 'lost');
 
@@ -374,7 +386,7 @@ COMMENT ON FUNCTION wacta.apply_status(bigint, bigint, wacta.message_status, tim
 
 -- The provider has the message, whether its answer or its first webhook told so: both say it, whichever comes first counts.
 CREATE FUNCTION wacta.on_taken(leads bigint[], messages bigint[], purposes text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
   -- never wait here for someone who holds a lead: the answers of all the others wait behind us

@@ -204,22 +204,10 @@ CREATE FUNCTION wacta.memorize(key text, value text) RETURNS void
 LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'wacta_memorize';
 COMMENT ON FUNCTION wacta.memorize(text, text) IS 'Keeps a value in the memory of this session; a later one may take its place.';
 
--- The versions of all rows that a form is made from.
-CREATE FUNCTION wacta.form_version(channel_id integer, template_id integer) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN (SELECT concat_ws(' ', $1, (SELECT (c.xmin, c.ctid) FROM wacta.channel c WHERE c.channel_id = $1),
-                           $2, (SELECT (t.xmin, t.ctid) FROM wacta.template t WHERE t.template_id = $2),
-                           (SELECT (k.xmin, k.ctid) FROM wacta.config k), (SELECT array_agg((s.xmin, s.ctid)) FROM wacta.signing_key s)));
-END
-$$;
-COMMENT ON FUNCTION wacta.form_version(integer, integer) IS 'Changes with whatever may change the form of a request, but for the project''s and the message''s own part in it.';
-
 -- As plan_request, which is not asked again while nothing has changed.
 CREATE FUNCTION wacta.plan_kind(version text, channel_id integer, template_id integer, project_id integer, purpose text, variables jsonb, in_window boolean,
                                 recipient_kind text, consent text, OUT status wacta.message_status, OUT reason text, OUT form text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   key text := (SELECT concat_ws(' ', version, $4, (SELECT (p.xmin, p.ctid) FROM wacta.project p WHERE p.project_id = $4), purpose, in_window, recipient_kind, consent, variables));

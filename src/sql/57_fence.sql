@@ -102,6 +102,17 @@ END
 $$;
 COMMENT ON FUNCTION wacta.bind_queue(text, text, bigint) IS 'Binds the queue to this cluster and records why. The caller has locked the row of wacta.fence.';
 
+-- What a session has found good it need not examine again until the row changes, and the heartbeat changes it.
+CREATE FUNCTION wacta.fence_is_fresh() RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  RETURN coalesce((SELECT f.last_seen_at > wacta.now() - interval '10 seconds' AND wacta.recall(concat_ws(' ', 'fence', f.xmin, f.ctid)) IS NOT NULL
+                     FROM wacta.fence f), false);
+END
+$$;
+COMMENT ON FUNCTION wacta.fence_is_fresh() IS 'Whether this session has found the fence open less than ten seconds ago.';
+
 -- Nobody waits here: whoever holds the row is another courier that does the same, or wacta.unfence().
 CREATE FUNCTION wacta.fence_heartbeat() RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -113,6 +124,7 @@ BEGIN
     UPDATE wacta.fence f SET last_seen_at = wacta.now()
      WHERE f.ctid = ANY (ARRAY(SELECT x.ctid FROM wacta.fence x WHERE x.last_seen_at <= wacta.now() - interval '10 seconds'
                                   FOR NO KEY UPDATE SKIP LOCKED));
+    PERFORM wacta.memorize(concat_ws(' ', 'fence', f.xmin, f.ctid), 'open') FROM wacta.fence f;
   ELSIF wacta.is_failover() THEN
     PERFORM FROM wacta.fence FOR UPDATE SKIP LOCKED;
     IF FOUND AND wacta.is_failover() THEN                -- nobody was faster

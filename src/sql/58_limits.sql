@@ -8,16 +8,24 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   c    wacta.config := (SELECT k FROM wacta.config k);
+  first timestamptz;
   free timestamptz := '-infinity';
   at   timestamptz;
 BEGIN
   IF c.pair_interval IS NULL THEN
     RETURN now_at;
   END IF;
-  -- when the last one borrowed would have been in its turn
+  -- When the last one borrowed would have been in its turn. What is older than two bursts is taken as the worst that the limit allowed.
+  SELECT min(a.claimed_at) INTO first FROM wacta.attempt a JOIN wacta.message m ON (m.lead_id, m.message_id) = (a.lead_id, a.message_id)
+   WHERE a.lead_id = $1 AND m.channel_id = $2 AND a.claimed_at > now_at - 2 * c.pair_burst * c.pair_interval AND a.outcome IS DISTINCT FROM 'not_sent';
+  IF EXISTS (SELECT FROM wacta.attempt a JOIN wacta.message m ON (m.lead_id, m.message_id) = (a.lead_id, a.message_id)
+              WHERE a.lead_id = $1 AND m.channel_id = $2 AND a.claimed_at < first AND a.claimed_at > first - c.pair_burst * c.pair_interval
+                AND a.outcome IS DISTINCT FROM 'not_sent') THEN
+    free := first + (c.pair_burst - 1) * c.pair_interval;
+  END IF;
   FOR at IN
     SELECT a.claimed_at FROM wacta.attempt a JOIN wacta.message m ON (m.lead_id, m.message_id) = (a.lead_id, a.message_id)
-     WHERE a.lead_id = $1 AND m.channel_id = $2 AND a.claimed_at > now_at - c.pair_burst * c.pair_interval AND a.outcome IS DISTINCT FROM 'not_sent'
+     WHERE a.lead_id = $1 AND m.channel_id = $2 AND a.claimed_at >= first AND a.outcome IS DISTINCT FROM 'not_sent'
      ORDER BY a.claimed_at
   LOOP
     free := greatest(free, at) + c.pair_interval;
@@ -29,17 +37,18 @@ $$;
 COMMENT ON FUNCTION wacta.pair_free_at(bigint, integer, timestamptz, integer) IS
 'When this sender may send to this person again, with so many messages ahead; now_at: at once.';
 
--- What a message is going to cost: the price of the longest calling code that fits. Free form is free of charge.
-CREATE FUNCTION wacta.expected_cost(phone text, template_id integer) RETURNS numeric
+-- What a message is going to cost: the price of the longest calling code that fits. Free form is free of charge, and so is what
+-- is useful (UTILITY) while the service window is open.
+CREATE FUNCTION wacta.expected_cost(phone text, template_id integer, in_window boolean DEFAULT false) RETURNS numeric
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (SELECT p.price FROM wacta.template t JOIN wacta.price p ON p.category = t.category
+  RETURN (SELECT CASE WHEN in_window AND t.category = 'UTILITY' THEN 0 ELSE p.price END FROM wacta.template t JOIN wacta.price p ON p.category = t.category
            WHERE t.template_id = $2 AND coalesce(ltrim($1, '+'), '') LIKE p.calling_code || '%'
            ORDER BY length(p.calling_code) DESC LIMIT 1);
 END
 $$;
-COMMENT ON FUNCTION wacta.expected_cost(text, integer) IS 'The price of a template message to this number by wacta.price; NULL: none is set.';
+COMMENT ON FUNCTION wacta.expected_cost(text, integer, boolean) IS 'The price of a template message to this number by wacta.price; NULL: none is set.';
 
 -- People who were last reached more than 24 hours ago make room. A few thousand at a time; the rest next time.
 CREATE FUNCTION wacta.forget_reached(portfolio_id integer, now_at timestamptz) RETURNS void
@@ -101,8 +110,8 @@ BEGIN
     RETURN;
   END IF;
   IF people_limit IS NOT NULL AND NOT in_window THEN
-    UPDATE wacta.reached r SET reached_at = now_at
-     WHERE (r.portfolio_id, r.lead_id) = (c.portfolio_id, $2) AND r.reached_at > now_at - interval '24 hours';
+    -- a row there is counted in people, also one that is over and not forgotten yet
+    UPDATE wacta.reached r SET reached_at = now_at WHERE (r.portfolio_id, r.lead_id) = (c.portfolio_id, $2);
     IF NOT FOUND THEN
       UPDATE wacta.portfolio p SET people = p.people + 1 WHERE p.portfolio_id = c.portfolio_id AND p.people < people_limit;
       IF NOT FOUND THEN
@@ -113,7 +122,7 @@ BEGIN
       INSERT INTO wacta.reached (portfolio_id, lead_id, reached_at) VALUES (c.portfolio_id, $2, now_at);
     END IF;
   END IF;
-  IF cost > 0 THEN
+  IF cost > 0 AND c.daily_budget IS NOT NULL THEN        -- else the claim adds it up
     PERFORM wacta.add_spend(c.channel_id, now_at, cost);
   END IF;
 END

@@ -39,15 +39,17 @@ $$;
 COMMENT ON FUNCTION wacta.courier_start(integer) IS 'Marks as in doubt what a former incarnation of this courier left unanswered; returns how many.';
 
 CREATE FUNCTION wacta.forget_refusals() RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  before timestamptz := wacta.now() - (SELECT c.refusal_retention FROM wacta.config c);
+BEGIN
   -- in small bites: this runs every few seconds
   DELETE FROM wacta.inbox WHERE inbox_id = ANY (ARRAY(
-    SELECT i.inbox_id FROM wacta.inbox i, wacta.config c
-     WHERE NOT i.proved AND i.received_at < wacta.now() - c.refusal_retention ORDER BY i.received_at LIMIT 500));
+    SELECT i.inbox_id FROM wacta.inbox i WHERE NOT i.proved AND i.received_at < before ORDER BY i.received_at LIMIT 500));
   DELETE FROM wacta.token_refusal WHERE refusal_id = ANY (ARRAY(
-    SELECT r.refusal_id FROM wacta.token_refusal r, wacta.config c
-     WHERE r.refused_at < wacta.now() - c.refusal_retention ORDER BY r.refused_at LIMIT 500));
+    SELECT r.refusal_id FROM wacta.token_refusal r WHERE r.refused_at < before ORDER BY r.refused_at LIMIT 500));
+END
 $$;
 COMMENT ON FUNCTION wacta.forget_refusals() IS 'Deletes refused tokens and unproved webhooks that are older than refusal_retention.';
 
@@ -85,11 +87,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   lost    bigint := wacta.reap_leases();
+  now_at  timestamptz := wacta.now();                    -- a constant can be looked up in an index, a volatile function cannot
   expired bigint;
 BEGIN
   UPDATE wacta.message m SET status = 'expired', reason = coalesce('not sent in time; last: ' || m.reason, 'not sent in time')
    WHERE m.status = 'queued' AND m.ctid = ANY (ARRAY(
-    SELECT x.ctid FROM (SELECT d.lead_id, d.message_id FROM wacta.queue d WHERE d.expires_at < wacta.now() ORDER BY d.expires_at) q
+    SELECT x.ctid FROM (SELECT d.lead_id, d.message_id FROM wacta.queue d WHERE d.expires_at < now_at ORDER BY d.expires_at) q
      CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.message x
                           WHERE x.lead_id = q.lead_id AND x.message_id = q.message_id AND x.status = 'queued'
                           LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) x
@@ -118,19 +121,23 @@ COMMENT ON FUNCTION wacta.note_lane(integer, integer, timestamptz, timestamptz) 
 -- A lane is the messages of one channel with one template. One that may not be sent from (the channel is paused, the template
 -- held) is left out here, so that its queue costs nothing, however long it is. Brochures come first: a person waits for them.
 CREATE FUNCTION wacta.due_lanes(now_at timestamptz)
-RETURNS TABLE (channel wacta.channel, template_id integer)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS TABLE (channel wacta.channel, template_id integer, limited boolean, version text)
+LANGUAGE plpgsql
 AS $$
 BEGIN
   RETURN QUERY
-  SELECT lane.ch, lane.template_id
-    FROM (SELECT ch, t.template_id, t.purpose, first.due_at,
+  SELECT lane.ch, lane.template_id,
+         (lane.ch).daily_budget IS NOT NULL
+           OR EXISTS (SELECT FROM wacta.portfolio p WHERE p.portfolio_id = (lane.ch).portfolio_id AND p.people_per_day IS NOT NULL),
+         -- of all rows that a form is made from, but for the project's
+         concat_ws(' ', lane.version, (SELECT (c.xmin, c.ctid) FROM wacta.config c), (SELECT array_agg((s.xmin, s.ctid)) FROM wacta.signing_key s))
+    FROM (SELECT ch, t.template_id, t.purpose, first.due_at, concat_ws(' ', ch.channel_id, ch.revision, t.template_id, t.xmin, t.ctid) AS version,
                  wacta.note_lane(ch.channel_id, t.template_id, first.due_at, now_at)
             FROM wacta.channel ch
-           CROSS JOIN (SELECT 0 AS template_id, 'brochure' AS purpose
+           CROSS JOIN (SELECT 0 AS template_id, 'brochure' AS purpose, NULL::xid AS xmin, NULL::tid AS ctid
                        UNION ALL
                        -- what is in review or paused waits; what is gone fails its messages at the claim
-                       SELECT x.template_id, x.purpose FROM wacta.template x
+                       SELECT x.template_id, x.purpose, x.xmin, x.ctid FROM wacta.template x
                         WHERE x.held_reason IS NULL AND x.status IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')) t
             LEFT JOIN LATERAL (SELECT q.due_at FROM wacta.queue q
                                 WHERE (q.channel_id, q.template_id) = (ch.channel_id, t.template_id)
@@ -142,21 +149,13 @@ BEGIN
    ORDER BY lane.purpose = 'brochure' DESC, lane.due_at;
 END
 $$;
-COMMENT ON FUNCTION wacta.due_lanes(timestamptz) IS 'The lanes of the queue in which something is due and may be sent, in the order in which to serve them.';
-
-CREATE FUNCTION wacta.is_limited(c wacta.channel) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN c.daily_budget IS NOT NULL
-         OR (c.portfolio_id IS NOT NULL AND EXISTS (SELECT FROM wacta.portfolio p WHERE p.portfolio_id = c.portfolio_id AND p.people_per_day IS NOT NULL));
-END
-$$;
-COMMENT ON FUNCTION wacta.is_limited(wacta.channel) IS 'Whether a sender has a limit of people or money.';
+COMMENT ON FUNCTION wacta.due_lanes(timestamptz) IS
+'The lanes of the queue in which something is due and may be sent, in the order in which to serve them: whether the sender has a
+limit of people or money, and the version of what its forms are made from.';
 
 CREATE FUNCTION wacta.allow(c wacta.channel, limited boolean, lead_id bigint, message_id bigint, ahead integer, recent integer, in_window boolean, cost numeric,
                             enqueued_at timestamptz, now_at timestamptz, OUT later timestamptz, OUT why text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
   IF recent + ahead >= (SELECT k.pair_burst FROM wacta.config k) THEN
@@ -171,47 +170,53 @@ $$;
 COMMENT ON FUNCTION wacta.allow(wacta.channel, boolean, bigint, bigint, integer, integer, boolean, numeric, timestamptz, timestamptz) IS
 'When a message that is over a limit may be tried again, and why; NULL: it is sent now, and counted.';
 
--- The lead's lock is the promise that no claim succeeds after an opt-out has committed, and it serves one courier at a time, so
--- that what it counts of a person's messages is right. SKIP LOCKED on both rows means that a claim never waits and never
+-- Two statements: the first locks, the second sees, with a snapshot of its own, the newest version of all that is locked, and
+-- every attempt that another courier committed before. The lead's lock is the promise that no claim succeeds after an opt-out
+-- has committed, and it serves one courier at a time. SKIP LOCKED on both rows means that a claim never waits and never
 -- deadlocks. What is the same for many messages (may they be sent, the form of their request) is decided once a kind, not once
 -- a message.
-CREATE FUNCTION wacta.claim_lane(p_courier integer, p_channel wacta.channel, p_template integer, p_max integer, now_at timestamptz)
+CREATE FUNCTION wacta.claim_lane(p_courier integer, p_channel wacta.channel, p_template integer, limited boolean, version text, p_max integer, now_at timestamptz)
 RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text, template_id integer)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   c        wacta.config := (SELECT k FROM wacta.config k);
   channel  integer := p_channel.channel_id;
-  version  text := wacta.form_version(channel, p_template);
   priced   boolean := EXISTS (SELECT FROM wacta.price);
-  limited  boolean := wacta.is_limited(p_channel);
   -- fewer than a burst in this time are within the limit, whenever they were
   paired_since timestamptz := coalesce(now_at - c.pair_burst * c.pair_interval, 'infinity');
+  queue_tids   tid[];
+  message_tids tid[];
+  lead_tids    tid[];
 BEGIN
+  SELECT array_agg(locked.queue_tid), array_agg(locked.message_tid), array_agg(locked.lead_tid) INTO queue_tids, message_tids, lead_tids
+    FROM (SELECT q.ctid AS queue_tid, m.ctid AS message_tid, l.ctid AS lead_tid
+            FROM (SELECT d.ctid, d.lead_id, d.message_id FROM wacta.queue d
+                   WHERE d.channel_id = channel AND d.template_id = p_template AND d.due_at >= wacta.lane_mark(channel, p_template) AND d.due_at <= now_at
+                   ORDER BY d.due_at) q
+           CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.message x WHERE x.message_id = q.message_id AND x.lead_id = q.lead_id AND x.status = 'queued'
+                                LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) m
+           CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.lead x WHERE x.lead_id = q.lead_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) l
+           LIMIT p_max) locked;
   RETURN QUERY
   WITH picked AS MATERIALIZED (
-    SELECT q.ctid AS queue_tid, m.ctid AS tid, m.lead_id, m.message_id, m.project_id, m.purpose, m.variables, m.enqueued_at, m.expires_at < now_at AS expired,
+    SELECT u.queue_tid, u.tid, m.lead_id, m.message_id, m.project_id, m.purpose, m.variables::text AS variables, m.enqueued_at, m.expires_at < now_at AS expired,
            l.name, l.consent, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value, p.recent
-      FROM (SELECT d.ctid, d.lead_id, d.message_id FROM wacta.queue d
-             WHERE d.channel_id = channel AND d.template_id = p_template AND d.due_at >= wacta.lane_mark(channel, p_template) AND d.due_at <= now_at
-             ORDER BY d.due_at) q
-     CROSS JOIN LATERAL (SELECT x.ctid, x.* FROM wacta.message x
-                          WHERE x.message_id = q.message_id AND x.lead_id = q.lead_id AND x.status = 'queued'
-                          LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) m
-     CROSS JOIN LATERAL (SELECT x.* FROM wacta.lead x WHERE x.lead_id = q.lead_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) l
+      FROM unnest(queue_tids, message_tids, lead_tids) u(queue_tid, tid, lead_tid)
+      JOIN wacta.message m ON m.ctid = u.tid
+      JOIN wacta.lead l ON l.ctid = u.lead_tid
       LEFT JOIN LATERAL (SELECT x.kind, x.value FROM wacta.lead_identity x
-                          WHERE x.lead_id = q.lead_id AND x.kind IN ('phone', 'user_id') ORDER BY x.kind, x.created_at LIMIT 1) i ON true
-     CROSS JOIN LATERAL (SELECT count(*) AS recent FROM wacta.attempt x WHERE x.lead_id = q.lead_id AND x.claimed_at > paired_since) p
-     LIMIT p_max
+                          WHERE x.lead_id = m.lead_id AND x.kind IN ('phone', 'user_id') ORDER BY x.kind, x.created_at LIMIT 1) i ON true
+     CROSS JOIN LATERAL (SELECT count(*) AS recent FROM wacta.attempt x WHERE x.lead_id = m.lead_id AND x.claimed_at > paired_since) p
   ), kinds AS MATERIALIZED (
     SELECT k.*, plan.*
       FROM (SELECT DISTINCT p.project_id, p.purpose, p.variables, p.in_window, p.kind, p.consent FROM picked p) k,
-           LATERAL wacta.plan_kind(version, channel, nullif(p_template, 0), k.project_id, k.purpose, k.variables, k.in_window, k.kind, k.consent) plan
+           LATERAL wacta.plan_kind(version, channel, nullif(p_template, 0), k.project_id, k.purpose, k.variables::jsonb, k.in_window, k.kind, k.consent) plan
   ), judged AS MATERIALIZED (
     SELECT p.*, k.form, CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'expired' ELSE k.status END AS verdict,
            CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'not sent in time' ELSE k.reason END AS why,
            row_number() OVER (PARTITION BY p.lead_id ORDER BY p.message_id) - 1 AS ahead,
-           CASE WHEN priced THEN wacta.expected_cost(p.value, nullif(p_template, 0)) END AS cost
+           CASE WHEN priced AND NOT (p.in_window AND p.purpose = 'brochure') THEN wacta.expected_cost(p.value, nullif(p_template, 0), p.in_window) END AS cost
       FROM picked p JOIN kinds k
         ON (p.purpose, p.in_window, p.consent, p.variables) = (k.purpose, k.in_window, k.consent, k.variables)
            AND (p.project_id, p.kind) IS NOT DISTINCT FROM (k.project_id, k.kind)
@@ -234,9 +239,15 @@ BEGIN
            cost = CASE WHEN j.verdict = 'sending' THEN j.cost END
       FROM allowed j
      WHERE q.ctid = j.tid
-    RETURNING q.lead_id, q.message_id, q.attempts, q.status, j.form, j.value, j.name, j.queue_tid
+    RETURNING q.lead_id, q.message_id, q.attempts, q.status, q.cost, j.form, j.value, j.name, j.queue_tid
   ), left_queue AS (
     DELETE FROM wacta.queue q WHERE q.ctid = ANY (ARRAY(SELECT u.queue_tid FROM changed u WHERE u.status = 'sending'))
+  ), spent AS (
+    INSERT INTO wacta.spend AS s (channel_id, day, amount)
+    SELECT channel, wacta.budget_day(now_at), sum(u.cost) FROM changed u
+     WHERE priced AND p_channel.daily_budget IS NULL AND u.status = 'sending'
+    HAVING sum(u.cost) > 0
+    ON CONFLICT ON CONSTRAINT spend_pkey DO UPDATE SET amount = s.amount + excluded.amount
   ), begun AS (
     INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, claimed_at)
     SELECT u.lead_id, u.message_id, u.attempts, p_courier, now_at FROM changed u WHERE u.status = 'sending'
@@ -248,7 +259,7 @@ BEGIN
   SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM changed u WHERE u.status <> 'sending');
 END
 $$;
-COMMENT ON FUNCTION wacta.claim_lane(integer, wacta.channel, integer, integer, timestamptz) IS
+COMMENT ON FUNCTION wacta.claim_lane(integer, wacta.channel, integer, boolean, text, integer, timestamptz) IS
 'Takes up to p_max due messages of a lane: see wacta.courier_claim().';
 
 -- The settings keep the plans on the indexes, whatever the statistics say of a table that was just filled or emptied; their
@@ -265,14 +276,14 @@ DECLARE
   lane   record;
   sender wacta.channel;
 BEGIN
-  IF wacta.fence_heartbeat() IS NOT NULL THEN            -- another cluster's queue
+  IF NOT wacta.fence_is_fresh() AND wacta.fence_heartbeat() IS NOT NULL THEN            -- another cluster's queue
     RETURN;
   END IF;
   FOR lane IN SELECT * FROM wacta.due_lanes(now_at) LOOP
     EXIT WHEN room <= 0;
     sender := lane.channel;
     -- one courier at a time counts people and money; another one comes again
-    IF wacta.is_limited(sender) THEN
+    IF lane.limited THEN
       IF NOT pg_try_advisory_xact_lock(hashtext('wacta.limits'), 0) THEN
         RETURN QUERY SELECT NULL::bigint, NULL::bigint, NULL::integer, NULL::integer, NULL::bigint, NULL::text, NULL::integer;
         CONTINUE;
@@ -281,7 +292,7 @@ BEGIN
     END IF;
     turns := (SELECT t.granted FROM wacta.take_turns(sender.channel_id, p_courier, sender.max_rate, room) t);
     CONTINUE WHEN turns <= 0;
-    RETURN QUERY SELECT * FROM wacta.claim_lane(p_courier, sender, lane.template_id, turns, now_at);
+    RETURN QUERY SELECT * FROM wacta.claim_lane(p_courier, sender, lane.template_id, lane.limited, lane.version, turns, now_at);
     GET DIAGNOSTICS n = ROW_COUNT;
     room := room - n;
   END LOOP;
@@ -324,18 +335,21 @@ BEGIN
     SELECT CASE WHEN min(first.due_at) <= wacta.now() THEN coalesce(wacta.turn_wait(), 0)
                 ELSE least(86400000, ceil(extract(epoch FROM min(first.due_at) - wacta.now()) * 1000), wacta.turn_wait())::integer END
       FROM wacta.channel ch
-     CROSS JOIN (SELECT 0 AS template_id UNION ALL SELECT x.template_id FROM wacta.template x) t
+     CROSS JOIN (SELECT 0 AS template_id UNION ALL
+                 SELECT x.template_id FROM wacta.template x
+                  WHERE x.held_reason IS NULL AND x.status IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')) t
      CROSS JOIN LATERAL (SELECT q.due_at FROM wacta.queue q
                           WHERE (q.channel_id, q.template_id) = (ch.channel_id, t.template_id) AND q.due_at >= wacta.lane_mark(ch.channel_id, t.template_id)
                           ORDER BY q.due_at LIMIT 1) first
+     WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= wacta.now())
     HAVING min(first.due_at) IS NOT NULL);
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message is due and its sender has a turn; NULL when none is queued.';
+COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message that may be sent is due and its sender has a turn; NULL when there is none.';
 
 -- Whether an answer says that the message was taken: it gives an id, and no error.
 CREATE FUNCTION wacta.is_taken(http_status integer, answer jsonb) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
   RETURN http_status BETWEEN 200 AND 299 AND (answer #> '{messages,0,id}' IS NOT NULL OR answer ? 'id') AND NOT answer ?| '{error,errors}';
@@ -344,7 +358,7 @@ $$;
 COMMENT ON FUNCTION wacta.is_taken(integer, jsonb) IS 'Whether the provider''s answer says that it took the message.';
 
 CREATE FUNCTION wacta.lock_messages(leads bigint[], messages bigint[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
   -- in one order: two couriers that settle at once, or a webhook between them, cannot deadlock; what is taken is updated in it, too
@@ -361,7 +375,7 @@ COMMENT ON TYPE wacta.taken IS 'Messages that the provider took, and the wa_id o
 
 CREATE FUNCTION wacta.write_accepted(p_leads bigint[], p_messages bigint[], p_attempts integer[], p_http_statuses integer[], p_answers jsonb[],
                                      p_elapsed integer[], p_started timestamptz[]) RETURNS wacta.taken
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   now_at timestamptz := wacta.now();
@@ -407,7 +421,7 @@ COMMENT ON FUNCTION wacta.write_accepted(bigint[], bigint[], integer[], integer[
 
 CREATE FUNCTION wacta.settle_accepted(p_leads bigint[], p_messages bigint[], p_attempts integer[], p_http_statuses integer[], p_answers jsonb[],
                                       p_elapsed integer[], p_started timestamptz[]) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   t wacta.taken := wacta.write_accepted($1, $2, $3, $4, $5, $6, $7);
@@ -551,16 +565,16 @@ BEGIN
     PERFORM wacta.lock_messages(p_lead, p_message);
   END IF;
   accepted := 0; failed := 0; in_doubt := 0; retried := 0;
-  IF true = ANY (taken) THEN
+  IF NOT false = ANY (taken) THEN
+    accepted := wacta.settle_accepted(p_lead, p_message, p_attempt, p_http_status, answers, p_elapsed_ms, p_started_at);
+    RETURN NEXT;
+    RETURN;
+  ELSIF true = ANY (taken) THEN
     SELECT wacta.settle_accepted(array_agg(u.lead), array_agg(u.message), array_agg(u.attempt), array_agg(u.http_status), array_agg(u.answer),
                                  array_agg(u.elapsed_ms), array_agg(u.started_at)) INTO accepted
       FROM unnest(p_lead, p_message, p_attempt, p_http_status, answers, p_elapsed_ms, p_started_at, taken)
            u(lead, message, attempt, http_status, answer, elapsed_ms, started_at, taken)
      WHERE u.taken;
-  END IF;
-  IF NOT false = ANY (taken) THEN
-    RETURN NEXT;
-    RETURN;
   END IF;
   FOR r IN
     SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, answers, p_error, p_elapsed_ms, p_started_at, taken)

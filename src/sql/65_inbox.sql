@@ -280,7 +280,8 @@ BEGIN
     SELECT * INTO m FROM wacta.message q WHERE q.message_id = echo::bigint;
   END IF;
   IF m.message_id IS NULL THEN
-    SELECT q.* INTO m FROM wacta.attempt a JOIN wacta.message q USING (lead_id, message_id) WHERE a.provider_id IN (s ->> 'id', s ->> 'gs_id') LIMIT 1;
+    SELECT q.* INTO m FROM wacta.attempt a JOIN wacta.message q USING (lead_id, message_id) 
+     WHERE hashtext(a.provider_id) IN (hashtext(s ->> 'id'), hashtext(s ->> 'gs_id')) AND a.provider_id IN (s ->> 'id', s ->> 'gs_id') LIMIT 1;
   END IF;
   IF m.message_id IS NULL THEN
     RETURN 'waiting';
