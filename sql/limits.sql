@@ -36,6 +36,7 @@ SELECT lead_id = :asha AS hers, count(*) FROM wacta.message WHERE status = 'send
 DO $$ BEGIN PERFORM pg_temp.advance('12 seconds'); END $$;
 SELECT pg_temp.claimed(1) AS another_courier_counts_too;
 SELECT * FROM pg_temp.waiting;
+SELECT gate, passed, next_time - wacta.now() AS opens FROM wacta.explain_send(:asha) WHERE gate = 'person';
 -- what was certainly not sent does not count
 UPDATE wacta.attempt SET outcome = 'not_sent', ended_at = wacta.now();
 SELECT wacta.pair_free_at(:asha, 1, wacta.now(), 0) - wacta.now() AS at_once, wacta.pair_free_at(:asha, 1, wacta.now(), 3) - wacta.now() AS behind_three;
@@ -58,6 +59,15 @@ SELECT pg_temp.claimed() AS the_two_again_and_one_new;
 SELECT people FROM wacta.portfolio;
 SELECT reason, count(*), min(due_at) - wacta.now() AS soonest FROM wacta.message WHERE status = 'queued' GROUP BY 1;
 SELECT pg_temp.accept_all();
+SELECT n, gate, passed, detail, next_time - wacta.now() AS opens FROM person, wacta.explain_send(lead) WHERE gate = 'people' AND n IN (1, 4) ORDER BY n;
+-- who must not get a message takes no place
+UPDATE wacta.portfolio SET people_per_day = 4;
+SELECT wacta.upsert_lead('9876510077', 'Opted out') AS lead \gset
+SELECT wacta.opt_out(:lead, 'test');
+INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, expires_at) SELECT :lead, 'pitch', 1, template_id, wacta.now() + interval '1 day' FROM wacta.template WHERE name = 'project_update_template';
+SELECT pg_temp.claimed();
+SELECT people FROM wacta.portfolio;
+UPDATE wacta.portfolio SET people_per_day = 3;
 -- an open window is not counted
 UPDATE wacta.lead SET window_until = wacta.now() + interval '30 hours' WHERE lead_id = (SELECT lead FROM person WHERE n = 4);
 SELECT wacta.send_interactive(lead) > 0 FROM person WHERE n = 4;
@@ -89,6 +99,7 @@ SELECT pg_temp.claimed() AS four_of_six;
 SELECT amount AS spent FROM wacta.spend;
 SELECT reason, count(*), date_trunc('second', min(due_at)) AT TIME ZONE (SELECT time_zone FROM wacta.config) AS soonest FROM wacta.message WHERE status = 'queued' GROUP BY 1;
 SELECT status, cost, count(*) FROM wacta.message WHERE lead_id IN (SELECT lead FROM person) AND status IN ('queued', 'sending') GROUP BY 1, 2 ORDER BY 1;
+SELECT gate, passed, detail, next_time AT TIME ZONE (SELECT time_zone FROM wacta.config) AS opens FROM wacta.explain_send(:vikram) WHERE gate = 'budget';
 -- what the provider refused has cost nothing
 SELECT s.failed FROM (SELECT * FROM wacta.message WHERE status = 'sending' LIMIT 1) m, LATERAL wacta.courier_settle(ARRAY[m.lead_id], ARRAY[m.message_id], ARRAY[m.attempts], '{answered}', '{400}', '{NULL}', ARRAY['{"error": {"code": 131026}}'::bytea], '{NULL}', '{3}') s;
 SELECT amount AS spent FROM wacta.spend;

@@ -127,7 +127,8 @@ work(Courier *c)
 	if (now < c->not_before)
 		return;
 	b = backlog();
-	look = may_claim(&b) && (c->work_likely || now >= c->claim_due);
+	look = may_claim(&b) &&
+		(c->work_likely || now >= c->claim_due || (b.together > 0 && c->more_due));
 	if (b.together > 0 || look)
 		exchange(c, look);
 	if (look)

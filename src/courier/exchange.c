@@ -83,7 +83,12 @@ exchange_statements(Courier *c, Exchange *x)
 	if (x->found > 0)
 		return;
 	if (x->want > 0)
-		x->claimed = outbox_claim(c->number, x->want, &x->n_claimed, &x->progress);
+	{
+		int32	   *busy = palloc(MAX_IN_FLIGHT * sizeof(int32));
+		int			n_busy = transport_channels(busy);
+
+		x->claimed = outbox_claim(c->number, x->want, busy, n_busy, &x->n_claimed, &x->progress);
+	}
 	if (x->n_claimed < x->want && !x->progress)
 		x->wait = outbox_wait();
 }
@@ -190,6 +195,7 @@ note_exchange(Courier *c, const Exchange *x)
 		(x->n_claimed > 0 && x->n_claimed == x->want);
 	if (x->wait >= 0)
 		sleep = Min(sleep, x->wait);
+	c->more_due = x->wait == 0;
 
 	/* Due, but not to be had: locked, or its channel is paused. */
 	if (x->n_claimed > 0 || x->wait != 0)

@@ -53,8 +53,8 @@ static Statement start_statement = {
 };
 static Statement claim_statement = {
 	"SELECT lead_id, message_id, attempt, channel_id, channel_revision, body, template_id"
-	"  FROM wacta.courier_claim($1, $2)",
-	2, {INT4OID, INT4OID}
+	"  FROM wacta.courier_claim($1, $2, $3)",
+	3, {INT4OID, INT4OID, INT4ARRAYOID}
 };
 static Statement channel_statement = {
 	"SELECT revision, url, headers FROM wacta.courier_channel($1)",
@@ -218,15 +218,27 @@ outbox_start(int courier)
 	return DatumGetInt64(value(0, 1));
 }
 
+static Datum
+int32_array(const int32 *values, int n)
+{
+	Datum	   *datums = palloc(Max(n, 1) * sizeof(Datum));
+	int			i;
+
+	for (i = 0; i < n; i++)
+		datums[i] = Int32GetDatum(values[i]);
+	return PointerGetDatum(construct_array(datums, n, INT4OID, 4, true, TYPALIGN_INT));
+}
+
 /*
- * Claims up to max messages; *n is how many there are to be sent.  A row without a
+ * Claims up to max messages; *n is how many there are to be sent.  busy has the
+ * channel of each that is under way, so that no channel takes all slots.  A row without a
  * message says that others were settled in their stead: *progress, so that the
  * next claim may find more, though this one was not a full one.
  */
 OutboxMessage *
-outbox_claim(int courier, int max, int *n, bool *progress)
+outbox_claim(int courier, int max, const int32 *busy, int n_busy, int *n, bool *progress)
 {
-	Datum		args[2] = {Int32GetDatum(courier), Int32GetDatum(max)};
+	Datum		args[3] = {Int32GetDatum(courier), Int32GetDatum(max), int32_array(busy, n_busy)};
 	uint64		rows = run(&claim_statement, args, 7);
 	OutboxMessage *messages = SPI_palloc(Max(rows, 1) * sizeof(OutboxMessage));
 	uint64		i;

@@ -54,7 +54,8 @@ extern void outbox_abort(void);
 
 extern OutboxPresence outbox_presence(void);
 extern int64 outbox_start(int courier);
-extern OutboxMessage *outbox_claim(int courier, int max, int *n, bool *progress);
+extern OutboxMessage *outbox_claim(int courier, int max, const int32 *busy, int n_busy,
+								   int *n, bool *progress);
 extern bool outbox_channel(int32 channel_id, OutboxChannel *channel);
 extern OutboxTally outbox_settle(Transfer *const *transfers, int n);
 extern int	outbox_wait(void);

@@ -240,6 +240,19 @@ transport_under_way(void)
 	return n_under_way;
 }
 
+/* The channel of each transfer that is under way; channels has room for all. */
+int
+transport_channels(int32_t *channels)
+{
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < n_transfers && n < n_under_way; i++)
+		if (transfers[i].phase == TRANSFER_UNDER_WAY)
+			channels[n++] = transfers[i].channel_id;
+	return n;
+}
+
 /* NULL when there is no slot, which a caller that minds the room never sees. */
 Transfer *
 transport_take(void)

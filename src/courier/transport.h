@@ -17,6 +17,7 @@ extern bool transport_resolves_in_background(void);
 /* The life of a transfer: take, then send or refuse, later finished, release. */
 extern int	transport_room(void);
 extern int	transport_under_way(void);
+extern int	transport_channels(int32_t *channels);
 extern Transfer *transport_take(void);
 extern void transport_send(Transfer *t);
 extern void transport_refuse(Transfer *t, const char *why);

@@ -264,7 +264,24 @@ COMMENT ON FUNCTION wacta.claim_lane(integer, wacta.channel, integer, boolean, t
 
 -- The settings keep the plans on the indexes, whatever the statistics say of a table that was just filled or emptied; their
 -- price on what has to be scanned must not call for JIT compilation.
-CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer)
+-- With several senders each finds a share of the slots free, so that one whose provider hangs does not take them all.
+CREATE FUNCTION wacta.room_for(channel_id integer, room integer, busy integer[]) RETURNS integer
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  others integer[] := ARRAY(SELECT ch.channel_id FROM wacta.channel ch WHERE ch.status = 'active' AND ch.channel_id <> $1);
+  share  integer := (room + cardinality(busy)) / (4 * (1 + cardinality(others)));
+BEGIN
+  IF others = '{}' THEN
+    RETURN room;
+  END IF;
+  RETURN room - (SELECT sum(greatest(0, share - cardinality(array_positions(busy, o)))) FROM unnest(others) o);
+END
+$$;
+COMMENT ON FUNCTION wacta.room_for(integer, integer, integer[]) IS
+'How many of the free slots a sender may take, given the senders of the messages that are under way.';
+
+CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer, p_busy integer[] DEFAULT '{}')
 RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text, template_id integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -290,16 +307,20 @@ BEGIN
       END IF;
       PERFORM wacta.forget_reached(sender.portfolio_id, now_at);
     END IF;
-    turns := (SELECT t.granted FROM wacta.take_turns(sender.channel_id, p_courier, sender.max_rate, room) t);
+    turns := wacta.room_for(sender.channel_id, room, p_busy);
+    CONTINUE WHEN turns <= 0;
+    turns := (SELECT t.granted FROM wacta.take_turns(sender.channel_id, p_courier, sender.max_rate, turns) t);
     CONTINUE WHEN turns <= 0;
     RETURN QUERY SELECT * FROM wacta.claim_lane(p_courier, sender, lane.template_id, lane.limited, lane.version, turns, now_at);
     GET DIAGNOSTICS n = ROW_COUNT;
     room := room - n;
+    p_busy := p_busy || array_fill(sender.channel_id, ARRAY[n]);
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_claim(integer, integer) IS
+COMMENT ON FUNCTION wacta.courier_claim(integer, integer, integer[]) IS
 'Takes up to p_max due messages, records their attempts, and returns the requests to send after this has committed.
+p_busy: the channel of each message that this courier has under way.
 Messages that must not or cannot be sent are settled here; a row of NULLs tells that there were some.';
 
 CREATE FUNCTION wacta.courier_channel(p_channel_id integer, OUT revision bigint, OUT url text, OUT headers text[])

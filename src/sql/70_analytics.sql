@@ -82,6 +82,34 @@ CREATE VIEW wacta.open_follow_up AS
    WHERE f.closed_at IS NULL;
 COMMENT ON VIEW wacta.open_follow_up IS 'Calls to make.';
 
+-- The limits that the claim keeps, as they are now: see wacta.allow().
+CREATE FUNCTION wacta.explain_limits(l wacta.lead, t wacta.template, c wacta.channel, now_at timestamptz)
+RETURNS TABLE (gate text, passed boolean, detail text, next_time timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  open_window boolean := coalesce(l.window_until > now_at, false);
+  pair        timestamptz := wacta.pair_free_at(l.lead_id, c.channel_id, now_at, 0);
+  p           wacta.portfolio := (SELECT x FROM wacta.portfolio x WHERE x.portfolio_id = c.portfolio_id);
+  place       boolean := p.people_per_day IS NULL OR open_window OR p.people < p.people_per_day
+                         OR EXISTS (SELECT FROM wacta.reached r WHERE r.portfolio_id = p.portfolio_id
+                                       AND (r.lead_id = l.lead_id OR r.reached_at <= now_at - interval '24 hours'));
+  cost        numeric := wacta.expected_cost((SELECT r.value FROM wacta.recipient(l.lead_id) r), t.template_id, open_window);
+  spent       numeric := coalesce((SELECT s.amount FROM wacta.spend s WHERE (s.channel_id, s.day) = (c.channel_id, wacta.budget_day(now_at))), 0);
+  midnight    timestamptz := (SELECT (wacta.budget_day(now_at) + 1)::timestamp AT TIME ZONE k.time_zone FROM wacta.config k);
+BEGIN
+  RETURN QUERY VALUES
+    ('person', pair <= now_at, CASE WHEN pair > now_at THEN 'too many messages to this person in a short time' ELSE 'no burst' END, CASE WHEN pair > now_at THEN pair END),
+    ('people', place, CASE WHEN p.people_per_day IS NULL THEN 'no limit' ELSE format('%s of %s people in 24 hours', p.people, p.people_per_day) END,
+     CASE WHEN NOT place THEN wacta.next_place_at(p.portfolio_id, now_at, now_at) END),
+    ('budget', coalesce(cost = 0 OR spent + cost <= c.daily_budget, true),
+     CASE WHEN c.daily_budget IS NULL THEN 'no limit' ELSE format('%s of %s spent today', trim_scale(spent), trim_scale(c.daily_budget)) END,
+     CASE WHEN cost > 0 AND spent + cost > c.daily_budget THEN midnight END);
+END
+$$;
+COMMENT ON FUNCTION wacta.explain_limits(wacta.lead, wacta.template, wacta.channel, timestamptz) IS
+'The limits of a person, of people and of money a day that a message would meet: their verdicts and when they may open.';
+
 CREATE FUNCTION wacta.explain_send(lead_id bigint, template text DEFAULT NULL)
 RETURNS TABLE (gate text, passed boolean, detail text, next_time timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -102,7 +130,9 @@ BEGIN
     ('recipient', (SELECT r.kind IS NOT NULL FROM wacta.recipient($1) r), (SELECT coalesce(r.kind, 'no phone number') FROM wacta.recipient($1) r), NULL),
     ('template', t.status = 'APPROVED' AND t.held_reason IS NULL, coalesce('held: ' || t.held_reason, t.status), NULL),
     ('sender', c.status = 'active' OR (c.status = 'paused' AND c.paused_until <= wacta.now()),
-     coalesce(c.status || ': ' || c.status_reason, c.status), CASE WHEN c.status = 'paused' THEN c.paused_until END);
+     coalesce(c.status || ': ' || c.status_reason, c.status), CASE WHEN c.status = 'paused' THEN c.paused_until END),
+    ('fence', wacta.fence_problem() IS NULL, coalesce(wacta.fence_problem(), 'this cluster sends the queue'), NULL);
+  RETURN QUERY SELECT * FROM wacta.explain_limits(l, t, c, wacta.now());
 END
 $$;
 COMMENT ON FUNCTION wacta.explain_send(bigint, text) IS

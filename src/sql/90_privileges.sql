@@ -95,7 +95,7 @@ BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta TO %1$I;
     GRANT EXECUTE ON FUNCTION
-      wacta.courier_start(integer), wacta.courier_claim(integer, integer), wacta.courier_channel(integer), wacta.courier_wait(),
+      wacta.courier_start(integer), wacta.courier_claim(integer, integer, integer[]), wacta.courier_channel(integer), wacta.courier_wait(),
       wacta.courier_reap(), wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[], timestamptz[]) TO %1$I
   $$, role);
   PERFORM wacta.wake_launcher();      -- a courier may have been waiting for these rights
