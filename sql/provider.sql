@@ -61,6 +61,19 @@ SELECT wacta.inbound_lead(NULL, 'IN.13491208655302741918', 'Meera') AS lead \gse
 SELECT wacta.send_interactive(:lead) AS id \gset
 SELECT pg_temp.request(:id) - 'template' AS envelope;
 
+-- A body has at most 1,024 characters with its values in it. A name that is too long for the rest is cut, by UTF-16 units, and never within a character
+SELECT wacta.add_template('long_text', jsonb_build_array(jsonb_build_object('type', 'BODY', 'text', 'Hello {{1}}, ' || repeat('news of it ', 82) || 'for {{2}}, dear {{1}}, today', 'example', '{"body_text": [["Asha", "Green Acres"]]}'::jsonb))) AS long_text \gset
+SELECT wacta.room_for_name(t.components #>> '{0,text}', t, '{}', p) AS room FROM wacta.template t, wacta.project p WHERE t.name = 'long_text' AND p.name = 'Green Acres';
+SELECT wacta.send_interactive(:asha, 'long_text') AS long \gset
+SELECT what, length(r.sent) AS characters, wacta.utf16_length(r.sent) AS units, wacta.utf16_length(replace(replace(t.components #>> '{0,text}', '{{1}}', r.sent), '{{2}}', r.project)) AS body, right(r.sent, 3) AS ends
+  FROM (VALUES (1, 'short', 'Asha Rao'), (2, 'fits', repeat('x', 42)), (3, 'one too many', repeat('x', 43)), (4, 'emoji that fit', repeat('😀', 21)), (5, 'and that do not', repeat('😀', 22)),
+               (6, 'three bytes each', repeat('आ', 300)), (7, 'quotes', repeat('"', 300))) v(nr, what, name),
+       wacta.template t, LATERAL (SELECT m.* FROM wacta.message m WHERE m.message_id = :long) m,
+       LATERAL wacta.plan_request(m.channel_id, m.template_id, m.project_id, m.purpose, m.variables, false, 'phone', 'granted') plan,
+       LATERAL (SELECT wacta.fill_request(plan.form, m.lead_id, m.message_id, '+919876500001', v.name, wacta.now(), NULL)::jsonb #> '{template,components,0,parameters}' AS q OFFSET 0) f,
+       LATERAL (SELECT f.q #>> '{0,text}' AS sent, f.q #>> '{1,text}' AS project) r
+ WHERE t.template_id = :long_text ORDER BY nr;
+
 -- What prevents a request is told, and costs that message alone: the others in the same claim are sent
 SELECT wacta.upsert_lead('9876500003', project => 'No Brochure') AS poor, wacta.upsert_lead('9876500004', project => 'Green Acres') AS lead \gset
 CREATE TEMP TABLE poison (what text, id bigint);
@@ -70,7 +83,9 @@ INSERT INTO poison SELECT 'no template', wacta.enqueue(:lead, 'other', NULL);
 INSERT INTO poison SELECT 'template not approved', wacta.enqueue(:lead, 'pitch', wacta.add_template('rejected', '[{"type": "BODY", "text": "Hello there"}]', status => 'REJECTED'));
 INSERT INTO poison SELECT 'an action that links do not know', wacta.enqueue(:lead, 'pitch', wacta.add_template('odd_action', '[{"type": "BODY", "text": "Hello there"}, {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Go", "url": "https://crm.example.com/t/{{1}}", "example": ["https://crm.example.com/t/x"]}]}]', button_actions => '{explode}'));
 INSERT INTO poison SELECT 'too few actions', wacta.enqueue(:lead, 'pitch', wacta.add_template('no_action', '[{"type": "BODY", "text": "Hello there"}, {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Go", "url": "https://crm.example.com/t/{{1}}", "example": ["https://crm.example.com/t/x"]}]}]', button_actions => '{}'));
-INSERT INTO poison SELECT 'too large', wacta.enqueue(:lead, 'pitch', (SELECT template_id FROM wacta.template WHERE name = 'project_update_template'), jsonb_build_object('customer_name', repeat('x', 70000)));
+INSERT INTO poison SELECT 'too long a text', wacta.enqueue(:lead, 'pitch', (SELECT template_id FROM wacta.template WHERE name = 'project_update_template'), jsonb_build_object('customer_name', repeat('x', 70000)));
+INSERT INTO poison SELECT 'too large', wacta.enqueue(wacta.upsert_lead('9876500005', project => 'Long Link'), 'brochure', (SELECT template_id FROM wacta.template WHERE name = 'project_brochure'))
+  FROM wacta.add_project('Long Link', brochure_link => 'https://cdn.example.com/' || repeat('x', 70000));
 INSERT INTO poison SELECT 'good', wacta.send_interactive(:lead);
 SELECT what, c.message_id IS NOT NULL AS claimed FROM poison LEFT JOIN wacta.courier_claim(0, 100) c ON c.message_id = id ORDER BY id;
 SELECT what, status, reason, failed_at = wacta.now() AS failed_now, attempts FROM poison JOIN wacta.message m ON m.message_id = id ORDER BY id;

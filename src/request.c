@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "token.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -24,6 +25,7 @@
 #define MARK		"\\u0001"
 #define MARK_LEN	6
 #define NAME_MAX_LEN 64
+#define ELLIPSIS	"\xe2\x80\xa6"
 
 /* What is one message's own. */
 typedef struct Filling
@@ -47,6 +49,45 @@ append_escaped(StringInfo out, const char *value)
 	escape_json(&quoted, value);
 	appendBinaryStringInfo(out, quoted.data + 1, quoted.len - 2);
 	pfree(quoted.data);
+}
+
+/*
+ * How many bytes of a value fit into so many UTF-16 code units; the database's
+ * encoding is UTF-8.  A character of four bytes is two units.
+ */
+static int
+clip(const char *value, int room)
+{
+	int			i = 0;
+
+	while (value[i] != '\0')
+	{
+		int			len = pg_mblen(value + i);
+
+		room -= len > 3 ? 2 : 1;
+		if (room < 0)
+			break;
+		i += len;
+	}
+	return i;
+}
+
+/* The customer's name, or as much of it as fits and an ellipsis: see wacta.room_for_name(). */
+static void
+append_name(StringInfo out, const char *customer_name, int room)
+{
+	char	   *name;
+	int			len = clip(customer_name, room);
+
+	if (customer_name[len] == '\0')
+	{
+		append_escaped(out, customer_name);
+		return;
+	}
+	name = pnstrdup(customer_name, clip(customer_name, room - 1));
+	append_escaped(out, name);
+	appendStringInfoString(out, ELLIPSIS);
+	pfree(name);
 }
 
 /* The part of a link behind its fixed beginning: "signed <action>" or "seed <action>". */
@@ -73,8 +114,8 @@ append_value(StringInfo out, const char *name, const Filling *f)
 {
 	if (strcmp(name, "to") == 0)
 		append_escaped(out, f->recipient);
-	else if (strcmp(name, "customer_name") == 0)
-		append_escaped(out, f->customer_name);
+	else if (strncmp(name, "customer_name ", 14) == 0)
+		append_name(out, f->customer_name, atoi(name + 14));
 	else if (strcmp(name, "message_id") == 0)
 		appendStringInfo(out, INT64_FORMAT, f->message_id);
 	else if (strncmp(name, "link signed ", 12) == 0 || strncmp(name, "link seed ", 10) == 0)

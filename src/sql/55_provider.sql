@@ -17,9 +17,9 @@ BEGIN
   RETURN chr(1) || $1 || chr(1);
 END
 $$;
-COMMENT ON FUNCTION wacta.placeholder(text) IS 'A placeholder in a form: to, customer_name, message_id, link signed <action>, link seed <action>.';
+COMMENT ON FUNCTION wacta.placeholder(text) IS 'A placeholder in a form: to, customer_name <room>, message_id, link signed <action>, link seed <action>.';
 
-CREATE FUNCTION wacta.template_value(name text, variables jsonb, p wacta.project) RETURNS text
+CREATE FUNCTION wacta.template_value(name text, variables jsonb, p wacta.project, room integer) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -27,10 +27,11 @@ BEGIN
     SELECT CASE WHEN $2 ->> $1 IS NOT NULL OR $1 <> 'customer_name'
                 THEN wacta.parameter_text(coalesce($2 ->> $1, CASE $1 WHEN 'project_name' THEN p.name END),
                                           CASE $1 WHEN 'customer_name' THEN 'there' ELSE (SELECT wacta.parameter_text(c.brand, 'wacta') FROM wacta.config c) END)
-                ELSE wacta.placeholder('customer_name') END);
+                ELSE wacta.placeholder('customer_name ' || room) END);
 END
 $$;
-COMMENT ON FUNCTION wacta.template_value(text, jsonb, wacta.project) IS 'What fills one variable of a template''s body.';
+COMMENT ON FUNCTION wacta.template_value(text, jsonb, wacta.project, integer) IS
+'What fills one variable of a template''s body; room: how long the customer''s name may be.';
 
 CREATE FUNCTION wacta.template_component(components jsonb, type text) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -50,14 +51,53 @@ END
 $$;
 COMMENT ON FUNCTION wacta.variable_count(text) IS 'The highest n of the variables {{n}} in a text.';
 
+CREATE FUNCTION wacta.utf16_length(value text) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN length($1) + (octet_length(c) - length(c)) / 3
+    FROM (SELECT regexp_replace($1, '[\u0001-\uffff]', '', 'g') AS c) beyond;
+END
+$$;
+COMMENT ON FUNCTION wacta.utf16_length(text) IS 'The length in UTF-16 code units: characters beyond U+FFFF, such as most emoji, count twice.';
+
+-- Source: Meta, whatsapp/message-templates/components: a body has 1,024 characters at most, with its values in it. A longer one
+-- is refused by a code (132005) that says the same of a bad translation, and so holds the template for everybody: one long value
+-- must not get as far as that. The values that are the same for all messages of a kind are counted here, and what they leave is
+-- shared by the name, wherever it stands. A name that is longer is cut when the form is filled, rather than the message failed:
+-- what needs so many characters is a remark in the wrong field, and the message is as good without its end.
+-- Whether Meta counts characters or UTF-16 units is not written anywhere; there are never fewer of the latter.
+CREATE FUNCTION wacta.room_for_name(body text, t wacta.template, variables jsonb, p wacta.project) RETURNS integer
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  fixed integer := wacta.utf16_length(regexp_replace(coalesce(body, ''), '\{\{\s*[0-9]{1,3}\s*\}\}', '', 'g'));
+  names integer;
+BEGIN
+  SELECT fixed + coalesce(sum(wacta.utf16_length(v)) FILTER (WHERE v NOT LIKE chr(1) || '%'), 0), count(*) FILTER (WHERE v LIKE chr(1) || '%') INTO fixed, names
+    FROM regexp_matches(body, '\{\{\s*([0-9]{1,3})\s*\}\}', 'g') n, wacta.template_value(coalesce(t.body_values[n[1]::integer], 'brand'), variables, p, 0) v;
+  IF fixed + names * length('there') > 1024 THEN
+    RAISE EXCEPTION 'the text of template "%" has % characters with its values, and WhatsApp takes 1,024', t.name, fixed + names * length('there')
+      USING ERRCODE = '22001';
+  END IF;
+  RETURN coalesce((1024 - fixed) / nullif(names, 0), 0);
+END
+$$;
+COMMENT ON FUNCTION wacta.room_for_name(text, wacta.template, jsonb, wacta.project) IS
+'How long the customer''s name may be in a template''s body, in UTF-16 code units, 0 when it is not in it; an error when the body is
+too long in any case.';
+
 CREATE FUNCTION wacta.body_parameters(t wacta.template, variables jsonb, p wacta.project) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  body text := wacta.template_component(t.components, 'BODY') ->> 'text';
+  room integer := wacta.room_for_name(body, t, variables, p);
 BEGIN
   RETURN (
     SELECT jsonb_build_object('type', 'body', 'parameters',
-             jsonb_agg(jsonb_build_object('type', 'text', 'text', wacta.template_value(coalesce(t.body_values[n], 'brand'), variables, p)) ORDER BY n))
-      FROM generate_series(1, wacta.variable_count(wacta.template_component(t.components, 'BODY') ->> 'text')) n
+             jsonb_agg(jsonb_build_object('type', 'text', 'text', wacta.template_value(coalesce(t.body_values[n], 'brand'), variables, p, room)) ORDER BY n))
+      FROM generate_series(1, wacta.variable_count(body)) n
     HAVING count(*) > 0);
 END
 $$;

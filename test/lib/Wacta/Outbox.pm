@@ -15,7 +15,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use Wacta;
 
-our @EXPORT = qw(outbox_prepare outbox_enqueue outbox_sql outbox_states outbox_wait_empty
+our @EXPORT = qw(outbox_prepare outbox_enqueue outbox_sql outbox_sender_sql outbox_states outbox_wait_empty
   outbox_is_consistent gone_within);
 
 my $components = '[{"type": "BODY", "text": "Hello, this is a message of a test."}]';
@@ -42,6 +42,18 @@ sub outbox_sql
 	my $last = $first + $count - 1;
 	return qq(SELECT count(wacta.send_interactive(wacta.upsert_lead('+9198765' || lpad(i::text, 5, '0')), 'notice'))
 		FROM generate_series($first, $last) i);
+}
+
+# The statements that have what is queued next leave by that channel, which is
+# made when there is a URL.
+sub outbox_sender_sql
+{
+	my ($name, $url) = @_;
+	my $make = defined $url ? qq(SELECT wacta.add_channel('$name', 'meta', sender_id => '106540352242922', base_url => '$url');
+		SELECT wacta.set_credential('$name', 'access_token', 'test-access-token-0123456789');
+		UPDATE wacta.channel SET max_rate = NULL WHERE name = '$name';) : '';
+	return qq($make UPDATE wacta.channel SET is_default = false WHERE is_default;
+		UPDATE wacta.channel SET is_default = true WHERE name = '$name';);
 }
 
 # All in one transaction, so that the courier sees them at once.
