@@ -63,10 +63,11 @@ COMMENT ON COLUMN wacta.price.calling_code IS 'The first digits of the number; t
 CREATE TABLE wacta.spend (
   channel_id integer NOT NULL REFERENCES wacta.channel ON DELETE CASCADE,
   day        date NOT NULL,
+  courier    integer NOT NULL,
   amount     numeric(14,6) NOT NULL,
-  PRIMARY KEY (channel_id, day)
+  PRIMARY KEY (channel_id, day, courier)
 );
-COMMENT ON TABLE wacta.spend IS 'What the messages of a sender have cost on a day, by wacta.price.';
+COMMENT ON TABLE wacta.spend IS 'What the messages of a sender have cost on a day, by wacta.price: the sum over the couriers, which have a row each, so that none waits for another.';
 
 CREATE TABLE wacta.ivr_source (
   source     text PRIMARY KEY CHECK (source ~ '^[a-z0-9_-]{1,64}$'),

@@ -88,46 +88,57 @@ END
 $$;
 COMMENT ON FUNCTION wacta.budget_day(timestamptz) IS 'The day of the budget, in the time zone of wacta.config.';
 
-CREATE FUNCTION wacta.add_spend(channel_id integer, at timestamptz, amount numeric) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.add_spend(channel_id integer, courier integer, at timestamptz, amount numeric) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-  INSERT INTO wacta.spend (channel_id, day, amount) VALUES ($1, wacta.budget_day($2), $3)
-  ON CONFLICT ON CONSTRAINT spend_pkey DO UPDATE SET amount = spend.amount + excluded.amount
+BEGIN
+  INSERT INTO wacta.spend AS s (channel_id, day, courier, amount) VALUES ($1, wacta.budget_day($3), $2, $4)
+  ON CONFLICT ON CONSTRAINT spend_pkey DO UPDATE SET amount = s.amount + excluded.amount;
+END
 $$;
-COMMENT ON FUNCTION wacta.add_spend(integer, timestamptz, numeric) IS 'Adds to, or with a negative amount takes from, what a sender has spent on that day.';
+COMMENT ON FUNCTION wacta.add_spend(integer, integer, timestamptz, numeric) IS 'Adds to, or with a negative amount takes from, what a sender has spent on that day.';
+
+CREATE FUNCTION wacta.spent_on(channel_id integer, at timestamptz) RETURNS numeric
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT coalesce(sum(s.amount), 0) FROM wacta.spend s WHERE (s.channel_id, s.day) = ($1, wacta.budget_day($2)));
+END
+$$;
+COMMENT ON FUNCTION wacta.spent_on(integer, timestamptz) IS 'What a sender has spent on that day.';
 
 -- Called for one message after the other, by one courier at a time: see wacta.courier_claim().
-CREATE FUNCTION wacta.take_allowance(c wacta.channel, lead_id bigint, message_id bigint, in_window boolean, cost numeric, enqueued_at timestamptz,
+CREATE FUNCTION wacta.take_allowance(c wacta.channel, courier integer, lead_id bigint, message_id bigint, in_window boolean, cost numeric, enqueued_at timestamptz,
                                      now_at timestamptz, OUT later timestamptz, OUT why text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   people_limit integer := (SELECT p.people_per_day FROM wacta.portfolio p WHERE p.portfolio_id = c.portfolio_id);
 BEGIN
-  IF cost > 0 AND cost + coalesce((SELECT s.amount FROM wacta.spend s WHERE (s.channel_id, s.day) = (c.channel_id, wacta.budget_day(now_at))), 0) > c.daily_budget THEN
+  IF cost > 0 AND cost + wacta.spent_on(c.channel_id, now_at) > c.daily_budget THEN
     why := 'the sender''s budget of the day is used up';
     later := (SELECT (wacta.budget_day(now_at) + 1)::timestamp AT TIME ZONE k.time_zone FROM wacta.config k) + make_interval(secs => (message_id % 60000) / 1000.0);
     RETURN;
   END IF;
   IF people_limit IS NOT NULL AND NOT in_window THEN
     -- a row there is counted in people, also one that is over and not forgotten yet
-    UPDATE wacta.reached r SET reached_at = now_at WHERE (r.portfolio_id, r.lead_id) = (c.portfolio_id, $2);
+    UPDATE wacta.reached r SET reached_at = now_at WHERE (r.portfolio_id, r.lead_id) = (c.portfolio_id, $3);
     IF NOT FOUND THEN
       UPDATE wacta.portfolio p SET people = p.people + 1 WHERE p.portfolio_id = c.portfolio_id AND p.people < people_limit;
       IF NOT FOUND THEN
         why := format('%s people were reached in 24 hours', people_limit);
-        later := wacta.next_place_at(c.portfolio_id, $6, now_at);
+        later := wacta.next_place_at(c.portfolio_id, $7, now_at);
         RETURN;
       END IF;
-      INSERT INTO wacta.reached (portfolio_id, lead_id, reached_at) VALUES (c.portfolio_id, $2, now_at);
+      INSERT INTO wacta.reached (portfolio_id, lead_id, reached_at) VALUES (c.portfolio_id, $3, now_at);
     END IF;
   END IF;
   IF cost > 0 AND c.daily_budget IS NOT NULL THEN        -- else the claim adds it up
-    PERFORM wacta.add_spend(c.channel_id, now_at, cost);
+    PERFORM wacta.add_spend(c.channel_id, $2, now_at, cost);
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.take_allowance(wacta.channel, bigint, bigint, boolean, numeric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION wacta.take_allowance(wacta.channel, integer, bigint, bigint, boolean, numeric, timestamptz, timestamptz) IS
 'Counts a message that is about to be sent against its sender''s limits of people and money, or says when to try again, and why.';
 
 -- A request that the provider did not take costs nothing. The person stays counted: that is on the safe side.
@@ -136,7 +147,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF m.cost > 0 THEN
-    PERFORM wacta.add_spend(m.channel_id, a.claimed_at, - m.cost)
+    PERFORM wacta.add_spend(m.channel_id, m.claimed_by, a.claimed_at, - m.cost)
        FROM wacta.attempt a WHERE (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts);
   END IF;
 END

@@ -153,21 +153,21 @@ COMMENT ON FUNCTION wacta.due_lanes(timestamptz) IS
 'The lanes of the queue in which something is due and may be sent, in the order in which to serve them: whether the sender has a
 limit of people or money, and the version of what its forms are made from.';
 
-CREATE FUNCTION wacta.allow(c wacta.channel, limited boolean, lead_id bigint, message_id bigint, ahead integer, recent integer, in_window boolean, cost numeric,
+CREATE FUNCTION wacta.allow(c wacta.channel, courier integer, limited boolean, lead_id bigint, message_id bigint, ahead integer, recent integer, in_window boolean, cost numeric,
                             enqueued_at timestamptz, now_at timestamptz, OUT later timestamptz, OUT why text)
 LANGUAGE plpgsql
 AS $$
 BEGIN
   IF recent + ahead >= (SELECT k.pair_burst FROM wacta.config k) THEN
-    later := nullif(wacta.pair_free_at($3, c.channel_id, now_at, ahead), now_at);
+    later := nullif(wacta.pair_free_at($4, c.channel_id, now_at, ahead), now_at);
     why := CASE WHEN later IS NOT NULL THEN 'too many messages to this person in a short time' END;
   END IF;
   IF later IS NULL AND limited THEN
-    SELECT a.later, a.why INTO later, why FROM wacta.take_allowance(c, $3, $4, in_window, cost, enqueued_at, now_at) a;
+    SELECT a.later, a.why INTO later, why FROM wacta.take_allowance(c, $2, $4, $5, in_window, cost, enqueued_at, now_at) a;
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.allow(wacta.channel, boolean, bigint, bigint, integer, integer, boolean, numeric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION wacta.allow(wacta.channel, integer, boolean, bigint, bigint, integer, integer, boolean, numeric, timestamptz, timestamptz) IS
 'When a message that is over a limit may be tried again, and why; NULL: it is sent now, and counted.';
 
 -- Two statements: the first locks, the second sees, with a snapshot of its own, the newest version of all that is locked, and
@@ -203,7 +203,9 @@ BEGIN
     SELECT u.queue_tid, u.tid, m.lead_id, m.message_id, m.project_id, m.purpose, m.variables::text AS variables, m.enqueued_at, m.expires_at < now_at AS expired,
            l.name, l.consent, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value, p.recent
       FROM unnest(queue_tids, message_tids, lead_tids) u(queue_tid, tid, lead_tid)
-      JOIN wacta.message m ON m.ctid = u.tid
+      -- who had the message before us may have put it off: then its place in the queue is another one now
+      JOIN wacta.queue d ON d.ctid = u.queue_tid
+      JOIN wacta.message m ON m.ctid = u.tid AND m.message_id = d.message_id AND m.status = 'queued'
       JOIN wacta.lead l ON l.ctid = u.lead_tid
       LEFT JOIN LATERAL (SELECT x.kind, x.value FROM wacta.lead_identity x
                           WHERE x.lead_id = m.lead_id AND x.kind IN ('phone', 'user_id') ORDER BY x.kind, x.created_at LIMIT 1) i ON true
@@ -225,7 +227,7 @@ BEGIN
            coalesce((a.verdict).why, j.why) AS why, (a.verdict).later
       FROM judged j
       -- asked only where it matters, for it counts what it allows
-      LEFT JOIN LATERAL (SELECT wacta.allow(p_channel, limited, j.lead_id, j.message_id, j.ahead::integer, j.recent::integer, j.in_window, j.cost, j.enqueued_at, now_at) AS verdict
+      LEFT JOIN LATERAL (SELECT wacta.allow(p_channel, p_courier, limited, j.lead_id, j.message_id, j.ahead::integer, j.recent::integer, j.in_window, j.cost, j.enqueued_at, now_at) AS verdict
                           WHERE j.verdict = 'sending' AND (limited OR j.recent + j.ahead >= c.pair_burst)
                          OFFSET 0) a ON true
   ), changed AS (
@@ -243,8 +245,8 @@ BEGIN
   ), left_queue AS (
     DELETE FROM wacta.queue q WHERE q.ctid = ANY (ARRAY(SELECT u.queue_tid FROM changed u WHERE u.status = 'sending'))
   ), spent AS (
-    INSERT INTO wacta.spend AS s (channel_id, day, amount)
-    SELECT channel, wacta.budget_day(now_at), sum(u.cost) FROM changed u
+    INSERT INTO wacta.spend AS s (channel_id, day, courier, amount)
+    SELECT channel, wacta.budget_day(now_at), p_courier, sum(u.cost) FROM changed u
      WHERE priced AND p_channel.daily_budget IS NULL AND u.status = 'sending'
     HAVING sum(u.cost) > 0
     ON CONFLICT ON CONSTRAINT spend_pkey DO UPDATE SET amount = s.amount + excluded.amount

@@ -95,7 +95,7 @@ DECLARE
                          OR EXISTS (SELECT FROM wacta.reached r WHERE r.portfolio_id = p.portfolio_id
                                        AND (r.lead_id = l.lead_id OR r.reached_at <= now_at - interval '24 hours'));
   cost        numeric := wacta.expected_cost((SELECT r.value FROM wacta.recipient(l.lead_id) r), t.template_id, open_window);
-  spent       numeric := coalesce((SELECT s.amount FROM wacta.spend s WHERE (s.channel_id, s.day) = (c.channel_id, wacta.budget_day(now_at))), 0);
+  spent       numeric := wacta.spent_on(c.channel_id, now_at);
   midnight    timestamptz := (SELECT (wacta.budget_day(now_at) + 1)::timestamp AT TIME ZONE k.time_zone FROM wacta.config k);
 BEGIN
   RETURN QUERY VALUES
