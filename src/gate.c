@@ -43,10 +43,12 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "pgstat.h"
 #include "port/atomics.h"
 #include "shmem.h"
 #include "tcop/utility.h"
@@ -211,6 +213,7 @@ wait_until_sent(CourierSlot *slot, uint64 round)
 	long		nap = FIRST_NAP_US;
 	long		waited = 0;
 
+	pgstat_report_wait_start(wacta_wait_event("WactaGate"));
 	while (is_sending(slot, round))
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -222,6 +225,7 @@ wait_until_sent(CourierSlot *slot, uint64 round)
 		waited += nap;
 		nap = Min(2 * nap, LONGEST_NAP_US);
 	}
+	pgstat_report_wait_end();
 }
 
 /* From the return of this on nothing begins that we hold, until we open again. */

@@ -222,7 +222,7 @@ free_database(Oid database)
 		   !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), GIVE_UP_MS))
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOOK_AGAIN_MS, PG_WAIT_EXTENSION);
+						 LOOK_AGAIN_MS, wacta_wait_event("WactaSuspend"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -32,6 +32,9 @@
 #define HEALTHY_MS			60000
 #define ABSENT_RETRY_MS		60000
 
+/* How long a courier that is well again tells what was wrong */
+#define TELL_ERROR_MS		600000
+
 WactaShared *wacta_shared = NULL;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -313,6 +316,25 @@ courier_note_error(const char *error)
 {
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	slot_set_error(my_slot, error);
+	LWLockRelease(wacta_shared->lock);
+}
+
+/*
+ * What kept this courier from starting is over, and so is what it has met itself
+ * and not again for a while.
+ */
+void
+courier_is_well(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
+	if (my_slot->last_error_at < my_slot->since ||
+		TimestampDifferenceExceeds(my_slot->last_error_at, now, TELL_ERROR_MS))
+	{
+		my_slot->last_error[0] = '\0';
+		my_slot->last_error_at = 0;
+	}
 	LWLockRelease(wacta_shared->lock);
 }
 

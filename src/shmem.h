@@ -128,6 +128,7 @@ extern PGDLLEXPORT bool courier_attach(int slot_no, uint32 generation);
 extern int	courier_number(void);
 extern PGDLLEXPORT bool courier_leave(CourierState state, const char *reason);
 extern PGDLLEXPORT void courier_note_error(const char *error);
+extern PGDLLEXPORT void courier_is_well(void);
 extern PGDLLEXPORT void courier_count(CourierCounter which, int64 n);
 extern PGDLLEXPORT void courier_set_in_flight(int n);
 extern PGDLLEXPORT uint32 courier_wakes(void);

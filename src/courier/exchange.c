@@ -402,6 +402,7 @@ reap(Courier *c)
 		return;
 	}
 	mind_presence(c, x.presence);
+	courier_is_well();
 	if (x.reaped >= REAP_FULL)
 		c->reap_due = 0;
 }

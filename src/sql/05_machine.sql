@@ -41,7 +41,8 @@ CREATE FUNCTION wacta.courier_status(
 ) RETURNS SETOF record
 LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_courier_status';
 COMMENT ON FUNCTION wacta.courier_status() IS
-'One row for each courier of the server: what it does, what it has done since the server or its entry in wacta.databases was made, and why it does not run.';
+'One row for each courier of the server: what it does, what it has done since the server or its entry in wacta.databases was made, and why it does not run.
+last_error is what is wrong, or was within the last ten minutes.';
 REVOKE ALL ON FUNCTION wacta.courier_status() FROM PUBLIC;
 
 CREATE FUNCTION wacta.backoff(

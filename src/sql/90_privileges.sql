@@ -21,6 +21,20 @@ END
 $fn$;
 COMMENT ON FUNCTION wacta.grant_anon(name) IS 'Gives a role the rights of wacta_anon: customers'' links and webhooks.';
 
+-- Monitoring: how things stand, and nothing of any person.
+CREATE FUNCTION wacta.grant_monitor(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+  EXECUTE format($$
+    GRANT USAGE ON SCHEMA wacta TO %1$I;
+    GRANT EXECUTE ON FUNCTION wacta.now(), wacta.courier_status(), wacta.examine_outbox(), wacta.find_alerts() TO %1$I;
+    GRANT SELECT ON wacta.outbox_status, wacta.alert TO %1$I
+  $$, role);
+END
+$fn$;
+COMMENT ON FUNCTION wacta.grant_monitor(name) IS 'Gives a role the right to see how couriers and senders do: for the login of a monitoring system.';
+
 -- Staff and applications: leads, messages, figures; no secret, no setting.
 CREATE FUNCTION wacta.grant_agent(role name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -43,13 +57,14 @@ BEGIN
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
       wacta.lint_template(jsonb, text), wacta.lint_body(jsonb), wacta.lint_footer(text), wacta.lint_header(jsonb),
       wacta.lint_button(jsonb), wacta.lint_buttons(jsonb), wacta.elements(jsonb), wacta.has_emoji(text), wacta.variable_count(text),
-      wacta.analytics(integer), wacta.courier_status() TO %1$I;
+      wacta.analytics(integer) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.consent_event, wacta.suppression, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
       wacta.click, wacta.ivr_call, wacta.ivr_source, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up TO %1$I
   $$, role);
+  PERFORM wacta.grant_monitor(role);
 END
 $fn$;
 COMMENT ON FUNCTION wacta.grant_agent(name) IS 'Gives a role the rights of wacta_agent: leads, messages, figures, the dashboard.';
@@ -124,5 +139,5 @@ COMMENT ON FUNCTION wacta.create_roles() IS
 'Creates the roles wacta_anon, wacta_agent, wacta_admin, wacta_courier and wacta_gateway where they are missing, and grants them
 their rights in this database; returns the new ones. None has a password: let pg_hba.conf decide how gateway and courier come in.';
 
-REVOKE ALL ON FUNCTION wacta.grant_anon(name), wacta.grant_agent(name), wacta.grant_admin(name), wacta.grant_courier(name),
+REVOKE ALL ON FUNCTION wacta.grant_anon(name), wacta.grant_monitor(name), wacta.grant_agent(name), wacta.grant_admin(name), wacta.grant_courier(name),
   wacta.create_roles() FROM PUBLIC;

@@ -179,6 +179,7 @@ my $courier = sql('SELECT min(pid) FROM wacta.courier_status()');
 my $withdrawals = q(SELECT count(*) FROM wacta.consent_event WHERE event = 'withdrawn');
 my $session = opt_out_that_waits($courier);
 ok($session, 'an opt-out waits for a courier that is sending');
+is(sql(q(SELECT wait_event_type FROM pg_stat_activity WHERE query LIKE '%''waited''%' AND pid <> pg_backend_pid())), 'Extension', 'and is seen to wait');
 my $before = sql($withdrawals);
 sql(q(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%''waited''%' AND pid <> pg_backend_pid()));
 ok(!$session->{run}->finish && $session->{err} =~ /canceling statement/, 'it can be cancelled');
