@@ -169,7 +169,9 @@ $double->post('faults', { do => 'error', status => 503, match => { to => $number
 sql("BEGIN; $queue COMMIT");
 wait_for_value($node, 'crm', q(SELECT count(*) FROM wacta.message m JOIN wacta.channel c USING (channel_id) WHERE c.name LIKE 'old%' AND m.status = 'expired'), scalar keys %old,
 	'what waits too long expires');
-like(told('m.reason', "old_$_"), qr/^not sent in time/, "$_: that is its reason") for sort keys %old;
+like(told('m.reason', 'old_tried'), qr/^not sent in time; last: HTTP status 503$/, 'the reason names the last answer');
+like(told('m.reason', 'old_paused'), qr/^not sent in time; the sender is paused: the office is closed$/, 'or what the sender waited for');
+like(told('m.reason', 'old_held'), qr/^not sent in time; the template is held: to be reworded$/, 'or the template');
 is(scalar @{ $double->journal(to => $number{"old_$_"}) }, 0, "$_: not one request") for qw(paused held);
 
 outbox_is_consistent($node, 'crm', $double);
