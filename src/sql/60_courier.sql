@@ -539,6 +539,22 @@ END
 $$;
 COMMENT ON FUNCTION wacta.hold_channel(integer, boolean, timestamptz, text) IS 'Stops a sender until it is resumed, or pauses it until the time given.';
 
+CREATE FUNCTION wacta.hold_template(template_id integer, why text, code integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  held text;
+BEGIN
+  UPDATE wacta.template t SET held_reason = concat_ws(' ', why, '(code ' || code || ')')
+   WHERE t.template_id = $1 AND t.held_reason IS NULL RETURNING t.name INTO held;
+  IF FOUND THEN
+    RAISE LOG 'template "%" of wacta is held now: %', held, why
+      USING HINT = 'Mend what it says, then set held_reason of wacta.template to NULL.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.hold_template(integer, text, integer) IS 'Holds a template: nothing is sent with it until somebody has mended it.';
+
 CREATE FUNCTION wacta.on_refused(m wacta.message, p_outcome text, action text, code integer, detail text, retry_after integer,
                                  rule_wait interval) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -560,7 +576,7 @@ DECLARE
 BEGIN
   CASE action
     WHEN 'hold_template' THEN
-      UPDATE wacta.template t SET held_reason = format('%s (code %s)', detail, code) WHERE t.template_id = m.template_id;
+      PERFORM wacta.hold_template(m.template_id, detail, code);
     WHEN 'suppress' THEN
       PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);

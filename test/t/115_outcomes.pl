@@ -121,6 +121,12 @@ for my $action (sort keys %later)
 	is(told(q(m.error_code || ' ' || m.reason), "later_$action"), "$later{$action} words of $action", 'with code and reason');
 	is(told('m.attempts', "later_$action"), '1', 'it is not sent again');
 }
+$log = slurp_file($node->logfile);
+like($log, qr/LOG:  channel \d+ of wacta is stopped now: words of stop_sender/,        'the log says that a sender is stopped');
+like($log, qr/LOG:  channel \d+ of wacta is paused until \S+ \S+ now: words of pause_sender/, 'and that one is paused');
+
+like($log, qr/LOG:  template "$_" of wacta is held now: words of /, "$_: the log says that it is held")
+  for 'later_hold_template', grep { $rule{$_}{action} eq 'hold_template' } sort keys %rule;
 
 # --- Retry-After: what is to be understood is heeded, up to a day
 my %after = (
