@@ -178,6 +178,7 @@ wait_for_value($node, 'crm', q(SELECT count(*) FROM wacta.message m JOIN wacta.c
 like(told('m.reason', 'old_tried'), qr/^not sent in time; last: HTTP status 503$/, 'the reason names the last answer');
 like(told('m.reason', 'old_paused'), qr/^not sent in time; the sender is paused: the office is closed$/, 'or what the sender waited for');
 like(told('m.reason', 'old_held'), qr/^not sent in time; the template is held: to be reworded$/, 'or the template');
+cmp_ok(scalar @{ $double->journal(to => $number{old_tried}) }, '>=', 2, 'one of them after several requests');
 is(scalar @{ $double->journal(to => $number{"old_$_"}) }, 0, "$_: not one request") for qw(paused held);
 
 outbox_is_consistent($node, 'crm', $double);
