@@ -49,11 +49,15 @@ replace(ErrorData *edata, char **field)
 		*field = MemoryContextStrdup(edata->assoc_context, HIDDEN);
 }
 
-/* What wacta itself says of a secret's file is for the operator, and quotes nothing. */
+/*
+ * What wacta itself says is for the operator, and quotes nothing: of a secret's
+ * file, or by RAISE that a webhook has stopped a sender.
+ */
 static bool
 is_ours(const ErrorData *edata)
 {
-	return edata->filename != NULL && strcmp(edata->filename, "seal.c") == 0;
+	return edata->filename != NULL &&
+		(strcmp(edata->filename, "seal.c") == 0 || strcmp(edata->filename, "pl_exec.c") == 0);
 }
 
 /*

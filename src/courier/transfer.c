@@ -303,6 +303,14 @@ transfer_finish(Transfer *t, CURLcode result)
 		t->retry_after = 0;		/* the next claim decides anew, at once */
 		transfer_fail(t, OUTCOME_NOT_SENT, "held back: the claim was out of date when its turn came");
 	}
+	else if (t->begun == 0 && result == CURLE_SSL_CONNECT_ERROR)
+	{
+		/* what OpenSSL says alone ("wrong version number") does not tell that it is about TLS */
+		char		why[sizeof(t->error)];
+
+		snprintf(why, sizeof(why), "the TLS handshake failed: %s", error);
+		transfer_fail(t, OUTCOME_NOT_SENT, why);
+	}
 	else if (t->begun == 0)
 		transfer_fail(t, OUTCOME_NOT_SENT, error);
 	else if (t->begun > 1)

@@ -82,6 +82,20 @@ END
 $$;
 COMMENT ON FUNCTION wacta.reap_leases() IS 'Ends up to 1,000 attempts whose lease has run out; returns how many messages are in doubt by that.';
 
+-- What it had waited for, as far as that is known: sender, template, its own last answer.
+CREATE FUNCTION wacta.expiry_reason(m wacta.message) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN concat_ws('; ', 'not sent in time',
+    (SELECT concat_ws(': ', 'the sender is ' || c.status, c.status_reason) FROM wacta.channel c WHERE c.channel_id = m.channel_id AND c.status <> 'active'),
+    (SELECT concat_ws(': ', CASE WHEN t.held_reason IS NULL THEN 'the template is ' || t.status ELSE 'the template is held' END, t.held_reason)
+       FROM wacta.template t WHERE t.template_id = m.template_id AND (t.held_reason IS NOT NULL OR t.status NOT IN ('APPROVED', 'FLAGGED'))),
+    'last: ' || m.reason);
+END
+$$;
+COMMENT ON FUNCTION wacta.expiry_reason(wacta.message) IS 'Why a queued message that expires now was not sent in time.';
+
 CREATE FUNCTION wacta.courier_reap() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -90,7 +104,7 @@ DECLARE
   now_at  timestamptz := wacta.now();                    -- a constant can be looked up in an index, a volatile function cannot
   expired bigint;
 BEGIN
-  UPDATE wacta.message m SET status = 'expired', reason = coalesce('not sent in time; last: ' || m.reason, 'not sent in time')
+  UPDATE wacta.message m SET status = 'expired', reason = wacta.expiry_reason(m)
    WHERE m.status = 'queued' AND m.ctid = ANY (ARRAY(
     SELECT x.ctid FROM (SELECT d.lead_id, d.message_id FROM wacta.queue d WHERE d.expires_at < now_at ORDER BY d.expires_at) q
      CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.message x
@@ -216,7 +230,7 @@ BEGIN
            LATERAL wacta.plan_kind(version, channel, nullif(p_template, 0), k.project_id, k.purpose, k.variables::jsonb, k.in_window, k.kind, k.consent) plan
   ), judged AS MATERIALIZED (
     SELECT p.*, k.form, CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'expired' ELSE k.status END AS verdict,
-           CASE WHEN p.expired AND k.status <> 'suppressed' THEN 'not sent in time' ELSE k.reason END AS why,
+           CASE WHEN p.expired AND k.status <> 'suppressed' THEN NULL ELSE k.reason END AS why,
            row_number() OVER (PARTITION BY p.lead_id ORDER BY p.message_id) - 1 AS ahead,
            CASE WHEN priced AND NOT (p.in_window AND p.purpose = 'brochure') THEN wacta.expected_cost(p.value, nullif(p_template, 0), p.in_window) END AS cost
       FROM picked p JOIN kinds k
@@ -232,7 +246,7 @@ BEGIN
                          OFFSET 0) a ON true
   ), changed AS (
     UPDATE wacta.message q
-       SET status = j.verdict, reason = coalesce(j.why, q.reason),
+       SET status = j.verdict, reason = CASE WHEN j.verdict = 'expired' THEN wacta.expiry_reason(q) ELSE coalesce(j.why, q.reason) END,
            attempts = q.attempts + (j.verdict = 'sending')::integer,
            claimed_by = CASE WHEN j.verdict = 'sending' THEN p_courier ELSE q.claimed_by END,
            lease_until = CASE WHEN j.verdict = 'sending' THEN now_at + c.lease END,
@@ -527,6 +541,22 @@ END
 $$;
 COMMENT ON FUNCTION wacta.hold_channel(integer, boolean, timestamptz, text) IS 'Stops a sender until it is resumed, or pauses it until the time given.';
 
+CREATE FUNCTION wacta.hold_template(template_id integer, why text, code integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  held text;
+BEGIN
+  UPDATE wacta.template t SET held_reason = concat_ws(' ', why, '(code ' || code || ')')
+   WHERE t.template_id = $1 AND t.held_reason IS NULL RETURNING t.name INTO held;
+  IF FOUND THEN
+    RAISE LOG 'template "%" of wacta is held now: %', held, why
+      USING HINT = 'Mend what it says, then set held_reason of wacta.template to NULL.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.hold_template(integer, text, integer) IS 'Holds a template: nothing is sent with it until somebody has mended it.';
+
 CREATE FUNCTION wacta.on_refused(m wacta.message, p_outcome text, action text, code integer, detail text, retry_after integer,
                                  rule_wait interval) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -548,7 +578,7 @@ DECLARE
 BEGIN
   CASE action
     WHEN 'hold_template' THEN
-      UPDATE wacta.template t SET held_reason = format('%s (code %s)', detail, code) WHERE t.template_id = m.template_id;
+      PERFORM wacta.hold_template(m.template_id, detail, code);
     WHEN 'suppress' THEN
       PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);

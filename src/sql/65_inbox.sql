@@ -321,7 +321,7 @@ BEGIN
     WHEN 'suppress' THEN
       PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'hold_template' THEN
-      UPDATE wacta.template t SET held_reason = format('%s (code %s)', detail, code) WHERE t.template_id = m.template_id AND t.held_reason IS NULL;
+      PERFORM wacta.hold_template(m.template_id, detail, code);
     -- the sender's own trouble counts when it is told for the first time, not on a replay after it was mended
     WHEN 'stop_sender' THEN
       IF m.failed_at IS NULL THEN

@@ -79,9 +79,9 @@ my %server = (
 	expired   => [ $tls{expired}->url,   qr/^SSL certificate problem: certificate has expired/ ],
 	unknown   => [ $tls{unknown}->url,   qr/^SSL certificate problem: unable to get local issuer certificate/ ],
 	selfish   => [ $tls{selfish}->url,   qr/^SSL certificate problem: self.signed certificate/ ],
-	old       => [ "https://127.0.0.1:$old_port", qr/protocol version|unsupported protocol/ ],
-	plain     => [ 'https://' . $double->host, qr/wrong version number|SSL_connect/ ],
-	hasty     => [ 'https://127.0.0.1:' . $hasty->sockport, qr/SSL_connect|Connection reset by peer/ ]);
+	old       => [ "https://127.0.0.1:$old_port", qr/^the TLS handshake failed: .*(protocol version|unsupported protocol)/ ],
+	plain     => [ 'https://' . $double->host, qr/^the TLS handshake failed: ./ ],
+	hasty     => [ 'https://127.0.0.1:' . $hasty->sockport, qr/^the TLS handshake failed: ./ ]);
 
 my $hosts = join ', ', map { s{^\w+://}{}r } $double->url, $tls{right}->url, map { $_->[0] } values %server;
 my $node = wacta_node('main', double => $double, conf => join "\n",

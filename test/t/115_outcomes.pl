@@ -121,6 +121,12 @@ for my $action (sort keys %later)
 	is(told(q(m.error_code || ' ' || m.reason), "later_$action"), "$later{$action} words of $action", 'with code and reason');
 	is(told('m.attempts', "later_$action"), '1', 'it is not sent again');
 }
+$log = slurp_file($node->logfile);
+like($log, qr/LOG:  channel \d+ of wacta is stopped now: words of stop_sender/,        'the log says that a sender is stopped');
+like($log, qr/LOG:  channel \d+ of wacta is paused until \S+ \S+ now: words of pause_sender/, 'and that one is paused');
+
+like($log, qr/LOG:  template "$_" of wacta is held now: words of /, "$_: the log says that it is held")
+  for 'later_hold_template', grep { $rule{$_}{action} eq 'hold_template' } sort keys %rule;
 
 # --- Retry-After: what is to be understood is heeded, up to a day
 my %after = (
@@ -169,7 +175,10 @@ $double->post('faults', { do => 'error', status => 503, match => { to => $number
 sql("BEGIN; $queue COMMIT");
 wait_for_value($node, 'crm', q(SELECT count(*) FROM wacta.message m JOIN wacta.channel c USING (channel_id) WHERE c.name LIKE 'old%' AND m.status = 'expired'), scalar keys %old,
 	'what waits too long expires');
-like(told('m.reason', "old_$_"), qr/^not sent in time/, "$_: that is its reason") for sort keys %old;
+like(told('m.reason', 'old_tried'), qr/^not sent in time; last: HTTP status 503$/, 'the reason names the last answer');
+like(told('m.reason', 'old_paused'), qr/^not sent in time; the sender is paused: the office is closed$/, 'or what the sender waited for');
+like(told('m.reason', 'old_held'), qr/^not sent in time; the template is held: to be reworded$/, 'or the template');
+cmp_ok(scalar @{ $double->journal(to => $number{old_tried}) }, '>=', 2, 'one of them after several requests');
 is(scalar @{ $double->journal(to => $number{"old_$_"}) }, 0, "$_: not one request") for qw(paused held);
 
 outbox_is_consistent($node, 'crm', $double);
