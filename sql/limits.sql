@@ -109,6 +109,15 @@ SELECT pg_temp.claimed() AS next_day;
 SELECT count(*), sum(amount) AS spent FROM wacta.spend;
 SELECT * FROM pg_temp.amiss;
 
+-- A limit that was raised: what was put off goes now
+UPDATE wacta.channel SET daily_budget = 0.5;
+SELECT count(wacta.send_interactive(lead)) FROM person;
+SELECT pg_temp.claimed() AS none_for_what_is_left;
+UPDATE wacta.channel SET daily_budget = 100;
+SELECT wacta.send_now('main'), pg_temp.attempt('SELECT wacta.send_now(''nobody'')');
+SELECT pg_temp.claimed() AS all_six;
+SELECT * FROM pg_temp.amiss;
+
 -- How long to wait is a rule's, too
 SELECT pg_temp.end_all();
 UPDATE wacta.channel SET daily_budget = NULL;

@@ -153,3 +153,26 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.refund(wacta.message) IS 'Takes the cost of a message that was not taken from what its sender has spent.';
+
+-- For after a limit was raised: what had been put off until midnight or for hours need not wait for that.
+CREATE FUNCTION wacta.send_now(channel text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  now_at timestamptz := wacta.now();
+  n      bigint;
+BEGIN
+  IF $1 IS NOT NULL AND NOT EXISTS (SELECT FROM wacta.channel c WHERE c.name = $1) THEN
+    RAISE EXCEPTION 'channel "%" does not exist', $1 USING ERRCODE = '22023';
+  END IF;
+  UPDATE wacta.message m SET due_at = now_at
+    FROM wacta.queue q JOIN wacta.channel c USING (channel_id)
+   WHERE (m.lead_id, m.message_id) = (q.lead_id, q.message_id) AND m.status = 'queued' AND q.due_at > now_at AND c.name = coalesce($1, c.name);
+  GET DIAGNOSTICS n = ROW_COUNT;
+  PERFORM wacta.wake();
+  RETURN n;
+END
+$$;
+COMMENT ON FUNCTION wacta.send_now(text) IS
+'Makes all that is queued for later due now, at one sender or at all, and returns how many messages that were: after a limit was
+raised, or what had failed was mended. The limits that are left still hold.';

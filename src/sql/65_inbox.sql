@@ -316,8 +316,10 @@ COMMENT ON FUNCTION wacta.withdraw_once(bigint, jsonb) IS 'Withdraws consent by 
 CREATE FUNCTION wacta.apply_failure(m wacta.message, code integer, detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  rule record := wacta.error_action(code, NULL, 0);
 BEGIN
-  CASE (wacta.error_action(code, NULL, 0)).action
+  CASE rule.action
     WHEN 'suppress' THEN
       PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
     WHEN 'hold_template' THEN
@@ -329,7 +331,11 @@ BEGIN
       END IF;
     WHEN 'pause_sender' THEN
       IF m.failed_at IS NULL THEN
-        PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + interval '1 hour', detail);
+        PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + coalesce(rule.wait, interval '1 hour'), detail);
+      END IF;
+    WHEN 'throttle_sender' THEN
+      IF m.failed_at IS NULL THEN
+        PERFORM wacta.slow_sender(m.channel_id);
       END IF;
     ELSE NULL;
   END CASE;

@@ -82,7 +82,7 @@ BEGIN
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text), wacta.add_project(text, text, text, text, text, text, text),
       wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
-      wacta.settle(bigint, text, text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
+      wacta.settle(bigint, text, text), wacta.send_now(text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
