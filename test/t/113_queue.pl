@@ -101,7 +101,7 @@ none('at every moment the rules held', 'SELECT fault FROM play.fault');
 none('and do so now', 'SELECT * FROM play.faults()');
 none('nothing that is due is left', q(SELECT message_id, due_at, channel_id, template_id FROM wacta.queue WHERE due_at < clock_timestamp() - interval '2.5 seconds'));
 none('nobody was sent something while they had said stop',
-	'SELECT c.* FROM play.claim c JOIN play.stop s USING (lead_id) WHERE c.claimed_at > s.since AND c.claimed_at < s.until');
+	'SELECT c.* FROM play.claim c JOIN play.stop s USING (lead_id) WHERE c.claimed_at > s.since AND c.ended_at < s.until');
 none('no person had more than the limit of a pair', q(SELECT * FROM play.over_pair_limit('1 second')));
 cmp_ok(sql(q(SELECT count(DISTINCT lead_id) FROM play.claim c JOIN wacta.channel USING (channel_id) WHERE portfolio_id = 1)), '<=', 15,
 	'no more people than the portfolio may reach');
