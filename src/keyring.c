@@ -1,6 +1,6 @@
 /*
  * keyring.c
- *	  Loads wacta.signing_key once a backend and keeps it decrypted.
+ *	  Loads wacta.signing_key once a backend and keeps its keys ready.
  *
  * Verifying a link must not cost a query and a PGP decryption each time, so the
  * ring is cached.  A statement trigger on wacta.signing_key sends a relcache
@@ -20,7 +20,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
-#include "common/hmac.h"
 #include "compat.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -58,14 +57,10 @@ keyring_init(void)
 	CacheRegisterRelcacheCallback(keyring_invalidated, (Datum) 0);
 }
 
-/* Overwrites the secrets before their memory is given back. */
+/* Those of a ring that could not be read to its end, too: keys go with their memory. */
 static void
 wipe_ring(void)
 {
-	int			i;
-
-	for (i = 0; i < ring_size; i++)
-		explicit_bzero(ring[i].secret, ring[i].secret_len);
 	ring = NULL;
 	ring_size = 0;
 	if (KeyringContext == NULL)
@@ -102,7 +97,7 @@ relation_owner(Oid relid)
 	return owner;
 }
 
-/* Decrypts row i of the current SPI result into *key. */
+/* Row i of the current SPI result; the key is decrypted no longer than it takes to make it ready. */
 static void
 read_key(uint64 i, SigningKey *key)
 {
@@ -112,14 +107,14 @@ read_key(uint64 i, SigningKey *key)
 	char	   *purpose = SPI_getvalue(row, desc, 2);
 	bytea	   *sealed = DatumGetByteaPP(SPI_getbinval(row, desc, 4, &isnull));
 	bytea	   *secret = wacta_unseal(sealed);
+	MemoryContext caller = MemoryContextSwitchTo(KeyringContext);
 
 	key->key_id = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
 	key->purpose = strcmp(purpose, "session") == 0 ? KEY_SESSION : KEY_LINK;
 	key->retired = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
-	key->secret_len = VARSIZE_ANY_EXHDR(secret);
-	key->secret = MemoryContextAlloc(KeyringContext, key->secret_len);
-	memcpy(key->secret, VARDATA_ANY(secret), key->secret_len);
-	explicit_bzero(VARDATA_ANY(secret), key->secret_len);
+	key->hmac = wacta_hmac_key((const uint8 *) VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
+	MemoryContextSwitchTo(caller);
+	explicit_bzero(VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
 }
 
 static void
@@ -201,30 +196,6 @@ keyring_current(KeyPurpose purpose)
 			 ? errhint("Set one with wacta.set_session_secret().")
 			 : errhint("Add one with wacta.add_signing_key().")));
 	return NULL;				/* keep the compiler quiet */
-}
-
-void
-wacta_hmac_sha256(const SigningKey *key, const uint8 *data, size_t len,
-				  uint8 mac[WACTA_MAC_LEN])
-{
-	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA256);
-
-	if (ctx == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	if (pg_hmac_init(ctx, key->secret, key->secret_len) < 0 ||
-		pg_hmac_update(ctx, data, len) < 0 ||
-		pg_hmac_final(ctx, mac, WACTA_MAC_LEN) < 0)
-	{
-		const char *why = pg_hmac_error(ctx);
-
-		pg_hmac_free(ctx);
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute HMAC-SHA256: %s", why)));
-	}
-	pg_hmac_free(ctx);
 }
 
 PG_FUNCTION_INFO_V1(wacta_keyring_changed);

@@ -143,7 +143,7 @@ seed_hash(const SigningKey *key, int64 lead_id, int64 issued, char out[SEED_HASH
 	char		text[48];
 	int			len = snprintf(text, sizeof(text), INT64_FORMAT ":" INT64_FORMAT, lead_id, issued);
 
-	wacta_hmac_sha256(key, (const uint8 *) text, len, mac);
+	wacta_hmac_sha256(key->hmac, (const uint8 *) text, len, mac);
 	hex_encode((const char *) mac, SEED_HASH_LEN / 2, out);
 	out[SEED_HASH_LEN] = '\0';
 }
@@ -268,7 +268,7 @@ check_signed(const char *text, Token *token)
 		token->reason = "foreign";
 		return;
 	}
-	wacta_hmac_sha256(key, b, SIGNED_LEN, mac);
+	wacta_hmac_sha256(key->hmac, b, SIGNED_LEN, mac);
 	token->reason = "tampered";
 	if (timingsafe_bcmp(mac, b + SIGNED_LEN, TAG_LEN) != 0)
 		return;
@@ -388,7 +388,7 @@ sign_token(const SigningKey *key, int64 lead_id, int64 message_id, const char *a
 	put_u64(b + 13, message_id);
 	put_u32(b + 21, token_seconds(issued, "issued_at"));
 	put_u32(b + 25, expires ? token_seconds(*expires, "expires_at") : 0);
-	wacta_hmac_sha256(key, b, SIGNED_LEN, mac);
+	wacta_hmac_sha256(key->hmac, b, SIGNED_LEN, mac);
 	memcpy(b + SIGNED_LEN, mac, TAG_LEN);
 	return wacta_base64url(b, TOKEN_LEN);
 }
