@@ -99,6 +99,7 @@ SELECT reason FROM wacta.examine_token('AQABAgB__________wAAAAAAAAAAaK1NjQAAAACp
 SELECT reason FROM wacta.examine_token('12345:1693123456:87f13ad15a8a', NULL, NULL);
 UPDATE wacta.config SET seed_link_ttl = '30 days';
 SELECT reason FROM wacta.examine_token('12345:1693123456:87f13ad15a8a', NULL, NULL);
+SELECT * FROM wacta.verify_token('12345:1693123456:87f13ad15a8a');
 SELECT set_config('wacta.fixed_now', (to_timestamp(1693123456) + interval '30 days' - interval '1 second')::text, false);
 SELECT reason FROM wacta.examine_token('12345:1693123456:87f13ad15a8a', NULL, NULL);
 UPDATE wacta.config SET seed_link_ttl = NULL;

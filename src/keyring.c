@@ -3,13 +3,14 @@
  *	  Loads wacta.signing_key once a backend and keeps its keys ready.
  *
  * Verifying a link must not cost a query and a PGP decryption each time, so the
- * ring is cached.  A statement trigger on wacta.signing_key sends a relcache
- * invalidation for the table; every backend drops its copy when it sees one,
- * also when the change rolls back.
+ * ring is cached, and with it the one setting that a link's verdict depends on.
+ * A statement trigger on both tables sends a relcache invalidation for the
+ * table; every backend drops its copy when it sees one, also when the change
+ * rolls back.
  *
- * The ring is read as the owner of the table, so that a role which may verify a
- * link needs no right on the keys.  The query is fixed and qualified, and runs
- * with SECURITY_RESTRICTED_OPERATION.
+ * The ring is read as the owner of the keys' table, so that a role which may
+ * verify a link needs no right on them.  The queries are fixed and qualified, and
+ * run with SECURITY_RESTRICTED_OPERATION.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -31,23 +32,29 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 static const char *const LOAD_KEYS =
 "SELECT key_id, purpose, retired_at IS NOT NULL, sealed"
 "  FROM wacta.signing_key ORDER BY key_id";
 
-/* The ring, all of it in KeyringContext; keyring_relid is what it was read from. */
+static const char *const LOAD_SEED_TTL =
+"SELECT seed_link_ttl FROM wacta.config WHERE seed_link_ttl IS NOT NULL";
+
+/* The ring, all of it in KeyringContext; the relids are what it was read from. */
 static MemoryContext KeyringContext = NULL;
 static SigningKey *ring = NULL;
 static int	ring_size = 0;
 static bool ring_valid = false;
+static Interval *seed_ttl = NULL;
 static Oid	keyring_relid = InvalidOid;
+static Oid	config_relid = InvalidOid;
 
 static void
 keyring_invalidated(Datum arg, Oid relid)
 {
 	/* InvalidOid means that everything may have changed */
-	if (relid == InvalidOid || relid == keyring_relid)
+	if (relid == InvalidOid || relid == keyring_relid || relid == config_relid)
 		ring_valid = false;
 }
 
@@ -63,6 +70,7 @@ wipe_ring(void)
 {
 	ring = NULL;
 	ring_size = 0;
+	seed_ttl = NULL;
 	if (KeyringContext == NULL)
 		KeyringContext = AllocSetContextCreate(TopMemoryContext, "wacta key ring",
 											   ALLOCSET_SMALL_SIZES);
@@ -71,10 +79,10 @@ wipe_ring(void)
 }
 
 static Oid
-signing_key_relid(void)
+table_relid(const char *name)
 {
 	Oid			nsp = get_namespace_oid("wacta", true);
-	Oid			relid = OidIsValid(nsp) ? get_relname_relid("signing_key", nsp) : InvalidOid;
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
@@ -118,13 +126,11 @@ read_key(uint64 i, SigningKey *key)
 }
 
 static void
-load_ring(void)
+load_keys(void)
 {
 	int			n;
 	SigningKey *keys;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute(LOAD_KEYS, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read wacta.signing_key");
 	keys = MemoryContextAllocZero(KeyringContext,
@@ -133,6 +139,30 @@ load_ring(void)
 		read_key(n, &keys[n]);
 	ring = keys;
 	ring_size = n;
+}
+
+static void
+load_seed_ttl(void)
+{
+	bool		isnull;
+	Interval   *ttl;
+
+	if (SPI_execute(LOAD_SEED_TTL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read wacta.config");
+	if (SPI_processed == 0)
+		return;
+	ttl = MemoryContextAlloc(KeyringContext, sizeof(Interval));
+	*ttl = *DatumGetIntervalP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	seed_ttl = ttl;
+}
+
+static void
+load_ring(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	load_keys();
+	load_seed_ttl();
 	SPI_finish();
 }
 
@@ -143,15 +173,17 @@ load_ring(void)
 static void
 refresh_ring(void)
 {
-	Oid			relid = signing_key_relid();
+	Oid			keys = table_relid("signing_key");
+	Oid			config = table_relid("config");
 	Oid			save_user;
 	int			save_sec;
 
 	wipe_ring();
-	keyring_relid = relid;
+	keyring_relid = keys;
+	config_relid = config;
 	ring_valid = true;			/* before reading: an invalidation meanwhile must stick */
 	GetUserIdAndSecContext(&save_user, &save_sec);
-	SetUserIdAndSecContext(relation_owner(relid),
+	SetUserIdAndSecContext(relation_owner(keys),
 						   save_sec | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -178,6 +210,14 @@ keyring_keys(const SigningKey **keys)
 	return ring_size;
 }
 
+const Interval *
+keyring_seed_ttl(void)
+{
+	if (!ring_valid)
+		refresh_ring();
+	return seed_ttl;
+}
+
 const SigningKey *
 keyring_current(KeyPurpose purpose)
 {
@@ -200,7 +240,7 @@ keyring_current(KeyPurpose purpose)
 
 PG_FUNCTION_INFO_V1(wacta_keyring_changed);
 
-/* Statement trigger on wacta.signing_key: makes every backend read it anew. */
+/* Statement trigger on wacta.signing_key and wacta.config: makes every backend read the ring anew. */
 Datum
 wacta_keyring_changed(PG_FUNCTION_ARGS)
 {

@@ -7,6 +7,7 @@
 #ifndef WACTA_KEYRING_H
 #define WACTA_KEYRING_H
 
+#include "datatype/timestamp.h"
 #include "hmac.h"
 
 typedef enum KeyPurpose
@@ -34,6 +35,9 @@ extern int	keyring_keys(const SigningKey **keys);
  * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE when there is none.
  */
 extern const SigningKey *keyring_current(KeyPurpose purpose);
+
+/* How long a link of the seed form works; NULL: until its key is retired. */
+extern const Interval *keyring_seed_ttl(void);
 
 /* base64url (RFC 4648 section 5) without padding, palloc'd. */
 extern char *wacta_base64url(const uint8 *bytes, int len);
