@@ -15,6 +15,16 @@ SELECT wacta.mint_token(lead, to_timestamp(issued)) AS token, wacta.mint_token(l
 SELECT count(*) AS compared, count(*) FILTER (WHERE wacta.hmac_sha256(data, key) IS DISTINCT FROM public.hmac(data, key, 'sha256')) AS differing
   FROM (SELECT public.gen_random_bytes(1 + n % 200) AS key, CASE n % 301 WHEN 0 THEN '' ELSE public.gen_random_bytes(n % 301) END AS data
           FROM generate_series(1, 1000) n) r;
+-- the test cases of RFC 4231, the fifth of which is cut to 128 bits
+SELECT nr, left(encode(wacta.hmac_sha256(data, decode(key, 'hex')), 'hex'), length(expected)) = expected AS as_expected
+  FROM (VALUES (1, repeat('0b', 20), 'Hi There'::bytea, 'b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7'),
+               (2, encode('Jefe', 'hex'), 'what do ya want for nothing?', '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843'),
+               (3, repeat('aa', 20), decode(repeat('dd', 50), 'hex'), '773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe'),
+               (4, '0102030405060708090a0b0c0d0e0f10111213141516171819', decode(repeat('cd', 50), 'hex'), '82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b'),
+               (5, repeat('0c', 20), 'Test With Truncation', 'a3b6167473100ee06e0c796c2955552b'),
+               (6, repeat('aa', 131), 'Test Using Larger Than Block-Size Key - Hash Key First', '60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54'),
+               (7, repeat('aa', 131), 'This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm.',
+                '9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2')) v(nr, key, data, expected);
 SELECT count(*) AS compared,
        count(*) FILTER (WHERE wacta.mint_token(lead, to_timestamp(issued)) IS DISTINCT FROM
          format('%s:%s:%s', lead, issued, left(encode(public.hmac(format('%s:%s', lead, issued), 'wacta-test-secret', 'sha256'), 'hex'), 12))) AS differing,
@@ -89,6 +99,7 @@ SELECT reason FROM wacta.examine_token('AQABAgB__________wAAAAAAAAAAaK1NjQAAAACp
 SELECT reason FROM wacta.examine_token('12345:1693123456:87f13ad15a8a', NULL, NULL);
 UPDATE wacta.config SET seed_link_ttl = '30 days';
 SELECT reason FROM wacta.examine_token('12345:1693123456:87f13ad15a8a', NULL, NULL);
+SELECT * FROM wacta.verify_token('12345:1693123456:87f13ad15a8a');
 SELECT set_config('wacta.fixed_now', (to_timestamp(1693123456) + interval '30 days' - interval '1 second')::text, false);
 SELECT reason FROM wacta.examine_token('12345:1693123456:87f13ad15a8a', NULL, NULL);
 UPDATE wacta.config SET seed_link_ttl = NULL;

@@ -48,6 +48,11 @@
 #define WACTA_BGWORKER_INTERRUPTIBLE	0
 #endif
 
+/* The server has OpenSSL's libcrypto loaded, unless it was built without. */
+#ifdef USE_OPENSSL
+#define WACTA_HAVE_LIBCRYPTO	1
+#endif
+
 /* Wait events with a name of our own, from 17 on. */
 extern PGDLLEXPORT uint32 wacta_wait_event(const char *name);
 

@@ -1,15 +1,16 @@
 /*
  * keyring.c
- *	  Loads wacta.signing_key once a backend and keeps it decrypted.
+ *	  Loads wacta.signing_key once a backend and keeps its keys ready.
  *
  * Verifying a link must not cost a query and a PGP decryption each time, so the
- * ring is cached.  A statement trigger on wacta.signing_key sends a relcache
- * invalidation for the table; every backend drops its copy when it sees one,
- * also when the change rolls back.
+ * ring is cached, and with it the one setting that a link's verdict depends on.
+ * A statement trigger on both tables sends a relcache invalidation for the
+ * table; every backend drops its copy when it sees one, also when the change
+ * rolls back.
  *
- * The ring is read as the owner of the table, so that a role which may verify a
- * link needs no right on the keys.  The query is fixed and qualified, and runs
- * with SECURITY_RESTRICTED_OPERATION.
+ * The ring is read as the owner of the keys' table, so that a role which may
+ * verify a link needs no right on them.  The queries are fixed and qualified, and
+ * run with SECURITY_RESTRICTED_OPERATION.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -20,7 +21,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
-#include "common/hmac.h"
 #include "compat.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -32,23 +32,29 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 static const char *const LOAD_KEYS =
 "SELECT key_id, purpose, retired_at IS NOT NULL, sealed"
 "  FROM wacta.signing_key ORDER BY key_id";
 
-/* The ring, all of it in KeyringContext; keyring_relid is what it was read from. */
+static const char *const LOAD_SEED_TTL =
+"SELECT seed_link_ttl FROM wacta.config WHERE seed_link_ttl IS NOT NULL";
+
+/* The ring, all of it in KeyringContext; the relids are what it was read from. */
 static MemoryContext KeyringContext = NULL;
 static SigningKey *ring = NULL;
 static int	ring_size = 0;
 static bool ring_valid = false;
+static Interval *seed_ttl = NULL;
 static Oid	keyring_relid = InvalidOid;
+static Oid	config_relid = InvalidOid;
 
 static void
 keyring_invalidated(Datum arg, Oid relid)
 {
 	/* InvalidOid means that everything may have changed */
-	if (relid == InvalidOid || relid == keyring_relid)
+	if (relid == InvalidOid || relid == keyring_relid || relid == config_relid)
 		ring_valid = false;
 }
 
@@ -58,16 +64,13 @@ keyring_init(void)
 	CacheRegisterRelcacheCallback(keyring_invalidated, (Datum) 0);
 }
 
-/* Overwrites the secrets before their memory is given back. */
+/* Those of a ring that could not be read to its end, too: keys go with their memory. */
 static void
 wipe_ring(void)
 {
-	int			i;
-
-	for (i = 0; i < ring_size; i++)
-		explicit_bzero(ring[i].secret, ring[i].secret_len);
 	ring = NULL;
 	ring_size = 0;
+	seed_ttl = NULL;
 	if (KeyringContext == NULL)
 		KeyringContext = AllocSetContextCreate(TopMemoryContext, "wacta key ring",
 											   ALLOCSET_SMALL_SIZES);
@@ -76,10 +79,10 @@ wipe_ring(void)
 }
 
 static Oid
-signing_key_relid(void)
+table_relid(const char *name)
 {
 	Oid			nsp = get_namespace_oid("wacta", true);
-	Oid			relid = OidIsValid(nsp) ? get_relname_relid("signing_key", nsp) : InvalidOid;
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
@@ -102,7 +105,7 @@ relation_owner(Oid relid)
 	return owner;
 }
 
-/* Decrypts row i of the current SPI result into *key. */
+/* Row i of the current SPI result; the key is decrypted no longer than it takes to make it ready. */
 static void
 read_key(uint64 i, SigningKey *key)
 {
@@ -112,24 +115,22 @@ read_key(uint64 i, SigningKey *key)
 	char	   *purpose = SPI_getvalue(row, desc, 2);
 	bytea	   *sealed = DatumGetByteaPP(SPI_getbinval(row, desc, 4, &isnull));
 	bytea	   *secret = wacta_unseal(sealed);
+	MemoryContext caller = MemoryContextSwitchTo(KeyringContext);
 
 	key->key_id = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
 	key->purpose = strcmp(purpose, "session") == 0 ? KEY_SESSION : KEY_LINK;
 	key->retired = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
-	key->secret_len = VARSIZE_ANY_EXHDR(secret);
-	key->secret = MemoryContextAlloc(KeyringContext, key->secret_len);
-	memcpy(key->secret, VARDATA_ANY(secret), key->secret_len);
-	explicit_bzero(VARDATA_ANY(secret), key->secret_len);
+	key->hmac = wacta_hmac_key((const uint8 *) VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
+	MemoryContextSwitchTo(caller);
+	explicit_bzero(VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
 }
 
 static void
-load_ring(void)
+load_keys(void)
 {
 	int			n;
 	SigningKey *keys;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute(LOAD_KEYS, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read wacta.signing_key");
 	keys = MemoryContextAllocZero(KeyringContext,
@@ -138,6 +139,30 @@ load_ring(void)
 		read_key(n, &keys[n]);
 	ring = keys;
 	ring_size = n;
+}
+
+static void
+load_seed_ttl(void)
+{
+	bool		isnull;
+	Interval   *ttl;
+
+	if (SPI_execute(LOAD_SEED_TTL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read wacta.config");
+	if (SPI_processed == 0)
+		return;
+	ttl = MemoryContextAlloc(KeyringContext, sizeof(Interval));
+	*ttl = *DatumGetIntervalP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	seed_ttl = ttl;
+}
+
+static void
+load_ring(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	load_keys();
+	load_seed_ttl();
 	SPI_finish();
 }
 
@@ -148,15 +173,17 @@ load_ring(void)
 static void
 refresh_ring(void)
 {
-	Oid			relid = signing_key_relid();
+	Oid			keys = table_relid("signing_key");
+	Oid			config = table_relid("config");
 	Oid			save_user;
 	int			save_sec;
 
 	wipe_ring();
-	keyring_relid = relid;
+	keyring_relid = keys;
+	config_relid = config;
 	ring_valid = true;			/* before reading: an invalidation meanwhile must stick */
 	GetUserIdAndSecContext(&save_user, &save_sec);
-	SetUserIdAndSecContext(relation_owner(relid),
+	SetUserIdAndSecContext(relation_owner(keys),
 						   save_sec | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -183,6 +210,14 @@ keyring_keys(const SigningKey **keys)
 	return ring_size;
 }
 
+const Interval *
+keyring_seed_ttl(void)
+{
+	if (!ring_valid)
+		refresh_ring();
+	return seed_ttl;
+}
+
 const SigningKey *
 keyring_current(KeyPurpose purpose)
 {
@@ -203,33 +238,9 @@ keyring_current(KeyPurpose purpose)
 	return NULL;				/* keep the compiler quiet */
 }
 
-void
-wacta_hmac_sha256(const SigningKey *key, const uint8 *data, size_t len,
-				  uint8 mac[WACTA_MAC_LEN])
-{
-	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA256);
-
-	if (ctx == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	if (pg_hmac_init(ctx, key->secret, key->secret_len) < 0 ||
-		pg_hmac_update(ctx, data, len) < 0 ||
-		pg_hmac_final(ctx, mac, WACTA_MAC_LEN) < 0)
-	{
-		const char *why = pg_hmac_error(ctx);
-
-		pg_hmac_free(ctx);
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute HMAC-SHA256: %s", why)));
-	}
-	pg_hmac_free(ctx);
-}
-
 PG_FUNCTION_INFO_V1(wacta_keyring_changed);
 
-/* Statement trigger on wacta.signing_key: makes every backend read it anew. */
+/* Statement trigger on wacta.signing_key and wacta.config: makes every backend read the ring anew. */
 Datum
 wacta_keyring_changed(PG_FUNCTION_ARGS)
 {

@@ -1,15 +1,14 @@
 /*
  * keyring.h
- *	  The signing keys of this database, decrypted, in backend-local memory.
+ *	  The signing keys of this database, ready to sign with, in backend-local memory.
  *
  * Copyright (c) 2026, the wacta authors
  */
 #ifndef WACTA_KEYRING_H
 #define WACTA_KEYRING_H
 
-#include "common/sha2.h"
-
-#define WACTA_MAC_LEN	PG_SHA256_DIGEST_LENGTH
+#include "datatype/timestamp.h"
+#include "hmac.h"
 
 typedef enum KeyPurpose
 {
@@ -17,14 +16,13 @@ typedef enum KeyPurpose
 	KEY_SESSION					/* signs staff sessions (JWT, HS256) */
 } KeyPurpose;
 
-/* One decrypted key.  Valid until the next keyring_*() call. */
+/* One key, ready to sign with.  Valid until the next keyring_*() call. */
 typedef struct SigningKey
 {
 	int32		key_id;			/* 1 .. 65535, as it stands in a signed link */
 	KeyPurpose	purpose;
 	bool		retired;		/* kept only to say why a link is refused */
-	int			secret_len;		/* bytes */
-	uint8	   *secret;
+	HmacKey    *hmac;
 } SigningKey;
 
 extern void keyring_init(void);
@@ -38,9 +36,8 @@ extern int	keyring_keys(const SigningKey **keys);
  */
 extern const SigningKey *keyring_current(KeyPurpose purpose);
 
-/* HMAC-SHA256 (RFC 2104) of data under key; raises ERRCODE_INTERNAL_ERROR when the library refuses. */
-extern void wacta_hmac_sha256(const SigningKey *key, const uint8 *data, size_t len,
-							  uint8 mac[WACTA_MAC_LEN]);
+/* How long a link of the seed form works; NULL: until its key is retired. */
+extern const Interval *keyring_seed_ttl(void);
 
 /* base64url (RFC 4648 section 5) without padding, palloc'd. */
 extern char *wacta_base64url(const uint8 *bytes, int len);

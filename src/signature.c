@@ -47,7 +47,7 @@ wacta_session_jwt(PG_FUNCTION_ARGS)
 							 wacta_base64url((const uint8 *) header, sizeof(header) - 1),
 							 wacta_base64url((const uint8 *) VARDATA_ANY(claims),
 											 VARSIZE_ANY_EXHDR(claims)));
-	wacta_hmac_sha256(keyring_current(KEY_SESSION), (const uint8 *) signing_input,
+	wacta_hmac_sha256(keyring_current(KEY_SESSION)->hmac, (const uint8 *) signing_input,
 					  strlen(signing_input), mac);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s.%s", signing_input,
 											  wacta_base64url(mac, WACTA_MAC_LEN))));
@@ -82,12 +82,10 @@ wacta_hmac_sql(PG_FUNCTION_ARGS)
 	bytea	   *data = PG_GETARG_BYTEA_PP(0);
 	bytea	   *secret = PG_GETARG_BYTEA_PP(1);
 	bytea	   *result = palloc(VARHDRSZ + WACTA_MAC_LEN);
-	SigningKey	key = {0};
+	HmacKey    *key = wacta_hmac_key((const uint8 *) VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
 
-	key.secret = (uint8 *) VARDATA_ANY(secret);
-	key.secret_len = VARSIZE_ANY_EXHDR(secret);
 	SET_VARSIZE(result, VARHDRSZ + WACTA_MAC_LEN);
-	wacta_hmac_sha256(&key, (const uint8 *) VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data),
+	wacta_hmac_sha256(key, (const uint8 *) VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data),
 					  (uint8 *) VARDATA(result));
 	PG_RETURN_BYTEA_P(result);
 }

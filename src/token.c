@@ -143,7 +143,7 @@ seed_hash(const SigningKey *key, int64 lead_id, int64 issued, char out[SEED_HASH
 	char		text[48];
 	int			len = snprintf(text, sizeof(text), INT64_FORMAT ":" INT64_FORMAT, lead_id, issued);
 
-	wacta_hmac_sha256(key, (const uint8 *) text, len, mac);
+	wacta_hmac_sha256(key->hmac, (const uint8 *) text, len, mac);
 	hex_encode((const char *) mac, SEED_HASH_LEN / 2, out);
 	out[SEED_HASH_LEN] = '\0';
 }
@@ -166,6 +166,18 @@ seed_number(const char **p, int64 max, int64 *value)
 	(*p)++;
 	*value = v;
 	return true;
+}
+
+/* A calendar's arithmetic, not one of seconds: the site may say "3 months". */
+static bool
+seed_has_ended(int64 issued)
+{
+	const Interval *ttl = keyring_seed_ttl();
+
+	return ttl != NULL &&
+		DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												TimestampTzGetDatum(from_unix_seconds(issued)),
+												IntervalPGetDatum(ttl))) <= wacta_now();
 }
 
 /* Every key is tried, and none before the last ends the work: no timing tells which one fits. */
@@ -201,7 +213,7 @@ check_seed(const char *text, Token *token)
 			token->key_id = keys[i].key_id;
 	}
 	if (token->key_id != 0)
-		token->reason = NULL;
+		token->reason = seed_has_ended(issued) ? "expired" : NULL;
 	else
 		token->reason = retired ? "retired_key" : "tampered";
 	if (token->key_id != 0 || retired)
@@ -268,7 +280,7 @@ check_signed(const char *text, Token *token)
 		token->reason = "foreign";
 		return;
 	}
-	wacta_hmac_sha256(key, b, SIGNED_LEN, mac);
+	wacta_hmac_sha256(key->hmac, b, SIGNED_LEN, mac);
 	token->reason = "tampered";
 	if (timingsafe_bcmp(mac, b + SIGNED_LEN, TAG_LEN) != 0)
 		return;
@@ -280,15 +292,43 @@ check_signed(const char *text, Token *token)
 		token->reason = "expired";
 }
 
+static void
+check_token(text *given, Token *token)
+{
+	char	   *text = text_to_cstring(given);
+
+	if (strlen(text) <= SEED_TEXT_MAX && strchr(text, ':') != NULL)
+		check_seed(text, token);
+	else
+		check_signed(text, token);
+	pfree(text);
+}
+
+/* What the function returns: worked out at its first call in a statement, for that costs more than the token. */
+static TupleDesc
+result_desc(FunctionCallInfo fcinfo)
+{
+	FmgrInfo   *function = fcinfo->flinfo;
+
+	if (function->fn_extra == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(function->fn_mcxt);
+		TupleDesc	desc;
+
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		function->fn_extra = BlessTupleDesc(desc);
+		MemoryContextSwitchTo(caller);
+	}
+	return function->fn_extra;
+}
+
 static Datum
 token_datum(FunctionCallInfo fcinfo, const Token *token)
 {
-	TupleDesc	desc;
 	Datum		v[8] = {0};
 	bool		nulls[8] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	nulls[0] = token->reason == NULL;
 	if (!nulls[0])
 		v[0] = CStringGetTextDatum(token->reason);
@@ -306,7 +346,7 @@ token_datum(FunctionCallInfo fcinfo, const Token *token)
 	v[6] = TimestampTzGetDatum(from_unix_seconds(token->expires));
 	nulls[7] = token->key_id == 0;
 	v[7] = Int32GetDatum(token->key_id);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), v, nulls));
+	return HeapTupleGetDatum(heap_form_tuple(result_desc(fcinfo), v, nulls));
 }
 
 PG_FUNCTION_INFO_V1(wacta_token_check);
@@ -323,13 +363,37 @@ Datum
 wacta_token_check(PG_FUNCTION_ARGS)
 {
 	Token		token = {0};
-	char	   *given = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-	if (strlen(given) <= SEED_TEXT_MAX && strchr(given, ':') != NULL)
-		check_seed(given, &token);
-	else
-		check_signed(given, &token);
+	check_token(PG_GETARG_TEXT_PP(0), &token);
 	PG_RETURN_DATUM(token_datum(fcinfo, &token));
+}
+
+PG_FUNCTION_INFO_V1(wacta_verify_token);
+
+/*
+ * SQL: wacta.verify_token(token text, INOUT lead_id bigint, OUT issued_at timestamptz)
+ *
+ * A given lead_id must be the token's.  One error for every refusal: whoever
+ * tries tokens learns nothing from them.
+ */
+Datum
+wacta_verify_token(PG_FUNCTION_ARGS)
+{
+	Token		token = {0};
+	Datum		v[2];
+	bool		nulls[2] = {false};
+
+	if (!PG_ARGISNULL(0))
+		check_token(PG_GETARG_TEXT_PP(0), &token);
+	if (PG_ARGISNULL(0) || token.reason != NULL ||
+		(!PG_ARGISNULL(1) && PG_GETARG_INT64(1) != token.lead_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("invalid or expired token")));
+	v[0] = Int64GetDatum(token.lead_id);
+	v[1] = TimestampTzGetDatum(from_unix_seconds(token.issued));
+	nulls[1] = token.issued == 0;
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_desc(fcinfo), v, nulls)));
 }
 
 char *
@@ -388,7 +452,7 @@ sign_token(const SigningKey *key, int64 lead_id, int64 message_id, const char *a
 	put_u64(b + 13, message_id);
 	put_u32(b + 21, token_seconds(issued, "issued_at"));
 	put_u32(b + 25, expires ? token_seconds(*expires, "expires_at") : 0);
-	wacta_hmac_sha256(key, b, SIGNED_LEN, mac);
+	wacta_hmac_sha256(key->hmac, b, SIGNED_LEN, mac);
 	memcpy(b + SIGNED_LEN, mac, TAG_LEN);
 	return wacta_base64url(b, TOKEN_LEN);
 }

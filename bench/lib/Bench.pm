@@ -34,7 +34,7 @@ sub options
 	my (%size) = @_;
 	my %value;
 	my $full;
-	GetOptions('full' => \$full, map { ("$_=i" => \$value{$_}) } qw(messages repeats pause chunk batch snapshot queued sent))
+	GetOptions('full' => \$full, map { ("$_=i" => \$value{$_}) } qw(messages repeats pause chunk batch snapshot queued sent tokens))
 	  or exit 2;
 	$value{$_} //= $size{$_}[ $full ? 1 : 0 ] for keys %size;
 	return \%value;

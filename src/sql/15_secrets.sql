@@ -51,6 +51,9 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wacta_keyring_changed';
 COMMENT ON FUNCTION wacta.keyring_changed() IS 'Trigger: every backend reads the key ring anew.';
 CREATE TRIGGER keyring_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON wacta.signing_key
   FOR EACH STATEMENT EXECUTE FUNCTION wacta.keyring_changed();
+-- seed_link_ttl is kept with the ring
+CREATE TRIGGER keyring_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON wacta.config
+  FOR EACH STATEMENT EXECUTE FUNCTION wacta.keyring_changed();
 
 CREATE FUNCTION wacta.add_signing_key(secret bytea DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -146,7 +149,6 @@ BEGIN
     WHEN t.reason IS NOT NULL THEN t.reason
     WHEN for_lead <> t.lead_id THEN 'wrong_lead'
     WHEN wanted <> t.action THEN 'wrong_action'
-    WHEN t.form = 'seed' AND t.issued_at + (SELECT seed_link_ttl FROM wacta.config) <= wacta.now() THEN 'expired'
   END;
   IF reason IS NULL THEN
     lead_id := t.lead_id; message_id := t.message_id; action := coalesce(t.action, wanted); issued_at := t.issued_at;
@@ -157,19 +159,7 @@ COMMENT ON FUNCTION wacta.examine_token(text, text, bigint) IS
 'What a good token says, or the reason for its refusal: malformed, foreign, tampered, retired_key, expired, wrong_lead, wrong_action.';
 
 CREATE FUNCTION wacta.verify_token(token text, INOUT lead_id bigint DEFAULT NULL, OUT issued_at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  t record;
-BEGIN
-  SELECT * INTO t FROM wacta.examine_token(token, NULL, verify_token.lead_id);
-  IF t.reason IS NOT NULL THEN
-    RAISE EXCEPTION 'invalid or expired token' USING ERRCODE = '28000';
-  END IF;
-  lead_id := t.lead_id;
-  issued_at := t.issued_at;
-END
-$$;
+LANGUAGE C STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'wacta_verify_token';
 COMMENT ON FUNCTION wacta.verify_token(text, bigint) IS
 'The lead and the time of issue that a token of either form proves; with lead_id it must be that lead''s.
 Every refusal is the same error (28000). wacta.examine_token() tells an administrator the reason.';

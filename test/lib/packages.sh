@@ -68,7 +68,7 @@ install_missing() {
 # prepare_packages: the tool chain, the server and what the tests run with.
 # Sets PG_CONFIG, unless the caller has named an installation of their own.
 prepare_packages() {
-	local wanted=(gcc=gcc libc6-dev perl pkg-config=pkg-config libcurl4-openssl-dev libpq-dev
+	local wanted=(gcc=gcc libc6-dev perl pkg-config=pkg-config libcurl4-openssl-dev libssl-dev libpq-dev
 		libevent-dev libcjose-dev libjansson-dev libipc-run-perl nodejs=node curl=curl openssl=openssl ca-certificates)
 	local version
 	if [ -z "${PG_CONFIG:-}" ]; then
