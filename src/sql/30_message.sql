@@ -360,6 +360,8 @@ CREATE FUNCTION wacta.apply_status(lead_id bigint, message_id bigint, status wac
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  -- in a statement of its own: the next one sees the version that was waited for
+  PERFORM FROM wacta.message o WHERE (o.lead_id, o.message_id) = ($1, $2) FOR NO KEY UPDATE;
   UPDATE wacta.message m
      SET status       = CASE WHEN wacta.rank($3) > wacta.rank(m.status) THEN $3 ELSE m.status END,
          reason       = CASE WHEN top > wacta.rank('failed') THEN NULL WHEN first_failure THEN coalesce($7, 'failed at the provider')
@@ -377,7 +379,7 @@ BEGIN
     -- of several failures the earliest is told, of several prices always the same, so that their order does not matter
     FROM (SELECT o.lead_id, o.message_id, greatest(wacta.rank($3), wacta.rank(o.status)) AS top,
                  $3 = 'failed' AND (o.failed_at, coalesce(o.error_code, 0)) > ($4, coalesce($6, 0)) IS NOT FALSE AS first_failure
-            FROM wacta.message o WHERE (o.lead_id, o.message_id) = ($1, $2) FOR NO KEY UPDATE) was
+            FROM wacta.message o WHERE (o.lead_id, o.message_id) = ($1, $2)) was
    WHERE (m.lead_id, m.message_id) = (was.lead_id, was.message_id);
 END
 $$;

@@ -8,24 +8,16 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   c    wacta.config := (SELECT k FROM wacta.config k);
-  first timestamptz;
   free timestamptz := '-infinity';
   at   timestamptz;
 BEGIN
   IF c.pair_interval IS NULL THEN
     RETURN now_at;
   END IF;
-  -- When the last one borrowed would have been in its turn. What is older than two bursts is taken as the worst that the limit allowed.
-  SELECT min(a.claimed_at) INTO first FROM wacta.attempt a JOIN wacta.message m ON (m.lead_id, m.message_id) = (a.lead_id, a.message_id)
-   WHERE a.lead_id = $1 AND m.channel_id = $2 AND a.claimed_at > now_at - 2 * c.pair_burst * c.pair_interval AND a.outcome IS DISTINCT FROM 'not_sent';
-  IF EXISTS (SELECT FROM wacta.attempt a JOIN wacta.message m ON (m.lead_id, m.message_id) = (a.lead_id, a.message_id)
-              WHERE a.lead_id = $1 AND m.channel_id = $2 AND a.claimed_at < first AND a.claimed_at > first - c.pair_burst * c.pair_interval
-                AND a.outcome IS DISTINCT FROM 'not_sent') THEN
-    free := first + (c.pair_burst - 1) * c.pair_interval;
-  END IF;
+  -- when the last one borrowed would have been in its turn: all of them count, for a debt is carried on as long as it is not paid back
   FOR at IN
     SELECT a.claimed_at FROM wacta.attempt a JOIN wacta.message m ON (m.lead_id, m.message_id) = (a.lead_id, a.message_id)
-     WHERE a.lead_id = $1 AND m.channel_id = $2 AND a.claimed_at >= first AND a.outcome IS DISTINCT FROM 'not_sent'
+     WHERE a.lead_id = $1 AND m.channel_id = $2 AND a.outcome IS DISTINCT FROM 'not_sent'
      ORDER BY a.claimed_at
   LOOP
     free := greatest(free, at) + c.pair_interval;
