@@ -179,6 +179,7 @@ SELECT * FROM pg_temp.tell(400, '{"error": {"code": 131048, "message": "Spam rat
 SELECT name, status, status_reason, paused_until - wacta.now() AS pause FROM wacta.channel ORDER BY channel_id;
 SELECT gate, passed, detail, next_time - wacta.now() AS opens FROM wacta.explain_send(:asha) WHERE gate = 'sender';
 SELECT count(*) AS while_paused FROM wacta.courier_claim(0, 100);
+SELECT wacta.courier_wait() AS until_the_pause_is_over;
 DO $$ BEGIN PERFORM pg_temp.advance('1 hour'); END $$;
 SELECT count(*) > 0 AS after_the_pause, pg_temp.settle(min(message_id), 'answered', 400, '{"error": {"code": 131048, "message": "Spam rate limit hit again"}}') FROM wacta.courier_claim(0, 1);
 SELECT name, status, status_reason, paused_until - wacta.now() AS pause FROM wacta.channel ORDER BY channel_id;

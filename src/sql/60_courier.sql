@@ -367,10 +367,12 @@ COMMENT ON FUNCTION wacta.courier_channel(integer) IS 'URL and headers of a chan
 CREATE FUNCTION wacta.courier_wait() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  now_at timestamptz := wacta.now();
 BEGIN
   RETURN (
-    SELECT CASE WHEN min(first.due_at) <= wacta.now() THEN coalesce(wacta.turn_wait(), 0)
-                ELSE least(86400000, ceil(extract(epoch FROM min(first.due_at) - wacta.now()) * 1000), wacta.turn_wait())::integer END
+    SELECT CASE WHEN min(due) <= now_at THEN coalesce(wacta.turn_wait(), 0)
+                ELSE least(86400000, ceil(extract(epoch FROM min(due) - now_at) * 1000), wacta.turn_wait())::integer END
       FROM wacta.channel ch
      CROSS JOIN (SELECT 0 AS template_id UNION ALL
                  SELECT x.template_id FROM wacta.template x
@@ -378,8 +380,9 @@ BEGIN
      CROSS JOIN LATERAL (SELECT q.due_at FROM wacta.queue q
                           WHERE (q.channel_id, q.template_id) = (ch.channel_id, t.template_id) AND q.due_at >= wacta.lane_mark(ch.channel_id, t.template_id)
                           ORDER BY q.due_at LIMIT 1) first
-     WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= wacta.now())
-    HAVING min(first.due_at) IS NOT NULL);
+     CROSS JOIN LATERAL (SELECT greatest(first.due_at, CASE WHEN ch.status = 'paused' THEN ch.paused_until END) AS due) d
+     WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until IS NOT NULL)
+    HAVING count(*) > 0);
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message that may be sent is due and its sender has a turn; NULL when there is none.';
