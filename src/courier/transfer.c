@@ -308,7 +308,8 @@ transfer_finish(Transfer *t, CURLcode result)
 		/* what OpenSSL says alone ("wrong version number") does not tell that it is about TLS */
 		char		why[sizeof(t->error)];
 
-		snprintf(why, sizeof(why), "the TLS handshake failed: %s", error);
+		snprintf(why, sizeof(why), "the TLS handshake failed: %.*s",
+				 (int) sizeof(why) - 32, error);
 		transfer_fail(t, OUTCOME_NOT_SENT, why);
 	}
 	else if (t->begun == 0)

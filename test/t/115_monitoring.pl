@@ -111,11 +111,11 @@ alerts_are('', 'the lock has gone, and so has the alert');
 
 # --- A courier that fails
 $double->del('faults');
-sql('ALTER FUNCTION wacta.courier_claim(integer, integer) RENAME TO courier_claim_away');
+sql('ALTER FUNCTION wacta.courier_claim(integer, integer, integer[]) RENAME TO courier_claim_away');
 alerts_are('courier_down', 'it gives up for now');
 like(sql(q(SELECT object || ' ' || what FROM wacta.alert WHERE alert = 'courier_down')),
 	qr/^courier 0 it is backoff: .*courier_claim.* does not exist/, 'and says why');
-sql('ALTER FUNCTION wacta.courier_claim_away(integer, integer) RENAME TO courier_claim');
+sql('ALTER FUNCTION wacta.courier_claim_away(integer, integer, integer[]) RENAME TO courier_claim');
 wait_for_value($node, 'crm', 'SELECT state, last_error FROM wacta.courier_status()', 'idle|', 'it is well again, and what was wrong is forgotten');
 alerts_are('', 'and so is the alert');
 
