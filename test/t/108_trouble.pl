@@ -46,7 +46,7 @@ $double->del('faults');
 $node->safe_psql('crm', q(ALTER FUNCTION wacta.courier_claim(integer, integer, integer[]) RENAME TO courier_claim_away));
 outbox_enqueue($node, 'crm', 2, 10);
 wait_for_value($node, 'crm', q(SELECT state FROM wacta.courier_status()), 'backoff', 'the courier gives up for now');
-like(status_of('last_error'), qr/function wacta.courier_claim\(integer, integer\) does not exist/, 'and tells why');
+like(status_of('last_error'), qr/function wacta.courier_claim\(integer, integer, integer\[\]\) does not exist/, 'and tells why');
 $node->safe_psql('crm', q(ALTER FUNCTION wacta.courier_claim_away(integer, integer, integer[]) RENAME TO courier_claim));
 outbox_wait_empty($node, 'crm');
 is(outbox_states($node, 'crm'), 'accepted 8', 'it comes back by itself');
