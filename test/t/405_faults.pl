@@ -18,6 +18,7 @@ my $faults = Wacta::Faults->start(seed => $seed);
 my $start = time;
 $faults->round;
 $faults->round($start + $SECONDS);
+$faults->strike_missing;
 note(sprintf 'faults for %.0f s', time - $start);
 $faults->finish;
 

@@ -196,6 +196,22 @@ sub missing
 	return grep { !$count->{$_} } @KINDS;
 }
 
+# A fault of the network strikes only where there was a connection to strike: each kind that has not, a few times more.
+sub strike_missing
+{
+	my ($self) = @_;
+	for my $try (1 .. 5)
+	{
+		for my $kind ($self->missing)
+		{
+			$self->_wait_back;
+			$self->_strike($kind);
+			$self->_wait(1);
+		}
+	}
+	return;
+}
+
 # --- The cluster
 
 sub _crash
