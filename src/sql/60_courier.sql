@@ -387,15 +387,19 @@ END
 $$;
 COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message that may be sent is due and its sender has a turn; NULL when there is none.';
 
--- Whether an answer says that the message was taken: it gives an id, and no error.
-CREATE FUNCTION wacta.is_taken(http_status integer, answer jsonb) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE
+-- Answers that are no JSON are rare: only when there is one are they read one by one, for to catch an error costs as much as to read.
+CREATE FUNCTION wacta.read_answers(outcomes text[], bodies bytea[]) RETURNS jsonb[]
+LANGUAGE plpgsql
 AS $$
 BEGIN
-  RETURN http_status BETWEEN 200 AND 299 AND (answer #> '{messages,0,id}' IS NOT NULL OR answer ? 'id') AND NOT answer ?| '{error,errors}';
+  RETURN ARRAY(SELECT CASE WHEN u.outcome = 'answered' THEN convert_from(u.body, 'UTF8')::jsonb END
+                 FROM unnest(outcomes, bodies) WITH ORDINALITY u(outcome, body, n) ORDER BY u.n);
+EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex THEN
+  RETURN ARRAY(SELECT CASE WHEN u.outcome = 'answered' THEN wacta.try_jsonb(u.body) END
+                 FROM unnest(outcomes, bodies) WITH ORDINALITY u(outcome, body, n) ORDER BY u.n);
 END
 $$;
-COMMENT ON FUNCTION wacta.is_taken(integer, jsonb) IS 'Whether the provider''s answer says that it took the message.';
+COMMENT ON FUNCTION wacta.read_answers(text[], bytea[]) IS 'The JSON of each answer, NULL where it is none.';
 
 CREATE FUNCTION wacta.lock_messages(leads bigint[], messages bigint[]) RETURNS void
 LANGUAGE plpgsql
@@ -609,9 +613,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  answers jsonb[] := ARRAY(SELECT CASE WHEN u.outcome = 'answered' THEN wacta.try_jsonb(u.body) END
-                             FROM unnest(p_outcome, p_body) WITH ORDINALITY u(outcome, body, n) ORDER BY u.n);
-  taken   boolean[] := ARRAY(SELECT coalesce(wacta.is_taken(u.http_status, u.answer), false)
+  answers jsonb[] := wacta.read_answers(p_outcome, p_body);
+  taken   boolean[] := ARRAY(SELECT coalesce(u.http_status BETWEEN 200 AND 299 AND (u.answer #> '{messages,0,id}' IS NOT NULL OR u.answer ? 'id')
+                                             AND NOT u.answer ?| '{error,errors}', false)      -- an id, and no error
                                FROM unnest(p_http_status, answers) WITH ORDINALITY u(http_status, answer, n) ORDER BY u.n);
   m       wacta.message;
   r       record;
