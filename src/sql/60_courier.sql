@@ -1,4 +1,6 @@
--- What the courier calls: claim, settle, recover. It runs as an unprivileged role that can do nothing but this.
+-- What the courier calls: claim, settle, recover. It runs as an unprivileged role that can do nothing but this. Functions here
+-- without a search_path of their own have that of the ones the courier calls: to set it anew for each batch costs more than it
+-- guards, since nobody but the owner may call them.
 
 -- Whatever these functions find locked they leave for the next time: an application that holds a lead or a message must not
 -- stop the deliveries of all the others.
@@ -278,8 +280,6 @@ $$;
 COMMENT ON FUNCTION wacta.claim_lane(integer, wacta.channel, integer, boolean, text, integer, timestamptz) IS
 'Takes up to p_max due messages of a lane: see wacta.courier_claim().';
 
--- The settings keep the plans on the indexes, whatever the statistics say of a table that was just filled or emptied; their
--- price on what has to be scanned must not call for JIT compilation.
 -- With several senders each finds a share of the slots free, so that one whose provider hangs does not take them all.
 CREATE FUNCTION wacta.room_for(channel_id integer, room integer, busy integer[]) RETURNS integer
 LANGUAGE plpgsql STABLE
@@ -297,6 +297,8 @@ $$;
 COMMENT ON FUNCTION wacta.room_for(integer, integer, integer[]) IS
 'How many of the free slots a sender may take, given the senders of the messages that are under way.';
 
+-- The courier's settings (pin_settings() in courier.c) keep the plans of all this on the indexes, whatever the statistics say of
+-- tables that were just filled or emptied.
 CREATE FUNCTION wacta.courier_claim(p_courier integer, p_max integer, p_busy integer[] DEFAULT '{}')
 RETURNS TABLE (lead_id bigint, message_id bigint, attempt integer, channel_id integer, channel_revision bigint, body text, template_id integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
