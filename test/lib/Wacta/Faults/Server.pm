@@ -43,7 +43,9 @@ sub is_back
 sub is_drained
 {
 	my ($self) = @_;
-	return ($self->ask(q(SELECT queued + sending FROM wacta.message_accounting)) // '') eq '0';
+	# a webhook may have moved a message on whose courier was killed: that attempt is open until its lease runs out
+	return ($self->ask(q(SELECT queued + sending + (SELECT count(*) FROM wacta.attempt WHERE ended_at IS NULL)
+	                       FROM wacta.message_accounting)) // '') eq '0';
 }
 
 sub _pg_ctl
