@@ -7,7 +7,7 @@ CREATE TABLE wacta.ivr_rule (
   called       text,
   direction    text CHECK (direction IN ('inbound', 'outbound')),
   state        text CHECK (state IN ('answered', 'missed', 'completed')),
-  digits       text CHECK ('' ~ digits IS NOT NULL),
+  digits       text CHECK (regexp_count('', digits) >= 0),
   min_duration integer CHECK (min_duration > 0),
   action       text NOT NULL CHECK (action IN ('message', 'nothing', 'interested', 'not_interested', 'opt_out', 'project')),
   template_id  integer REFERENCES wacta.template,
@@ -54,9 +54,10 @@ COMMENT ON FUNCTION wacta.add_ivr_rule(integer, text, text, text, text, text, te
 
 -- What the call has not told yet is NULL; a key or a longer duration may always come.
 CREATE FUNCTION wacta.rule_conditions(r wacta.ivr_rule, c wacta.ivr_call) RETURNS TABLE (what text, wanted text, found text, holds boolean)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp ROWS 1
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp ROWS 1
 AS $$
-  SELECT v.* FROM (VALUES
+BEGIN
+  RETURN QUERY SELECT v.* FROM (VALUES
     ('source', r.source, c.source, r.source = c.source),
     ('called number', r.called, c.called_number, r.called = c.called_number),
     ('direction', r.direction, c.direction, r.direction = c.direction),
@@ -65,22 +66,29 @@ AS $$
                                              WHEN 'completed' THEN CASE WHEN c.progress = 4 THEN c.answered IS NOT FALSE END END),
     ('digits', r.digits, c.digits, (SELECT bool_or(d ~ r.digits OR NULL) FROM string_to_table(c.digits, ',') d)),
     ('duration', r.min_duration || ' s or more', c.duration || ' s', c.duration >= r.min_duration OR NULL)) v(what, wanted, found, holds)
-   WHERE v.wanted IS NOT NULL
+   WHERE v.wanted IS NOT NULL;
+END
 $$;
 COMMENT ON FUNCTION wacta.rule_conditions(wacta.ivr_rule, wacta.ivr_call) IS
 'The conditions of a rule against a call: what is wanted, what was found, and whether it holds; NULL: not known yet.';
 
 -- After the end of a call, or a long silence, what is not known will not be known.
 CREATE FUNCTION wacta.is_settled(c wacta.ivr_call) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT coalesce(c.progress = 4, false) OR c.heard_at + (SELECT ivr_patience FROM wacta.config) <= wacta.now() $$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce(c.progress = 4, false) OR c.heard_at + (SELECT ivr_patience FROM wacta.config) <= wacta.now();
+END
+$$;
 COMMENT ON FUNCTION wacta.is_settled(wacta.ivr_call) IS 'Whether no more is to be expected of a call.';
 
 CREATE FUNCTION wacta.rule_holds(r wacta.ivr_rule, c wacta.ivr_call, settled boolean) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN bool_or(NOT k.holds) THEN false WHEN bool_or(k.holds IS NULL) THEN CASE WHEN NOT $3 THEN NULL ELSE false END ELSE true END
-    FROM wacta.rule_conditions($1, $2) k
+BEGIN
+  RETURN (SELECT CASE WHEN bool_or(NOT k.holds) THEN false WHEN bool_or(k.holds IS NULL) THEN CASE WHEN settled THEN false END ELSE true END
+            FROM wacta.rule_conditions(r, c) k);
+END
 $$;
 COMMENT ON FUNCTION wacta.rule_holds(wacta.ivr_rule, wacta.ivr_call, boolean) IS 'Whether all conditions of a rule hold for a call; NULL: it may still become so.';
 

@@ -42,20 +42,7 @@ CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.ivr_word
 -- Forms
 
 CREATE FUNCTION wacta.percent_decode(value text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  spaced text := replace(value, '+', ' ');
-BEGIN
-  IF strpos(spaced, '%') = 0 THEN
-    RETURN spaced;
-  END IF;
-  RETURN convert_from(decode((SELECT string_agg(CASE WHEN p[1] ~ '^%..$' THEN substr(p[1], 2) ELSE encode(convert_to(p[1], 'UTF8'), 'hex') END, '')
-                                FROM regexp_matches(spaced, '%[0-9A-Fa-f]{2}|[^%]+|%', 'g') p), 'hex'), 'UTF8');
-EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
-  RETURN value;
-END
-$$;
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'wacta_percent_decode';
 COMMENT ON FUNCTION wacta.percent_decode(text) IS 'Percent-decoding of a form''s value; what is not valid UTF-8 stays as it came.';
 
 -- A key that comes twice, as one of the URL's that the form has, too: the one with a value counts.
@@ -86,19 +73,25 @@ COMMENT ON FUNCTION wacta.call_body(bytea) IS 'The body of an IVR webhook, JSON 
 -- Values
 
 CREATE FUNCTION wacta.trim_keys(body jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN EXISTS (SELECT FROM jsonb_object_keys($1) k WHERE k ~ '^\s|\s$')
-              THEN (SELECT jsonb_object_agg(btrim(key, E' \t\r\n\u00A0'), value ORDER BY key !~ '^\s|\s$') FROM jsonb_each($1)) ELSE $1 END
+BEGIN
+  IF EXISTS (SELECT FROM jsonb_object_keys(body) k WHERE k <> btrim(k, E' \t\r\n\u00A0')) THEN
+    RETURN (SELECT jsonb_object_agg(trimmed, value ORDER BY key = trimmed) FROM jsonb_each(body), LATERAL btrim(key, E' \t\r\n\u00A0') trimmed);
+  END IF;
+  RETURN body;
+END
 $$;
 COMMENT ON FUNCTION wacta.trim_keys(jsonb) IS 'An object whose keys have no spaces at their ends: some providers'' have.';
 
 -- "$name" is a variable that the provider did not fill; Exotel sends digits in quotation marks.
 CREATE FUNCTION wacta.told_text(value text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT left(v, 300) FROM btrim($1, E' \t\r\n\u00A0"''') v
-   WHERE lower(v) NOT IN ('', 'null', 'none', 'nil', 'undefined', 'nan', 'n/a', '-') AND v !~ '\$\{?[A-Za-z_]|^\{\{.*\}\}$'
+BEGIN
+  value := left(btrim(value, E' \t\r\n\u00A0"'''), 300);
+  RETURN CASE WHEN lower(value) NOT IN ('', 'null', 'none', 'nil', 'undefined', 'nan', 'n/a', '-') AND value !~ '\$\{?[A-Za-z_]|^\{\{.*\}\}$' THEN value END;
+END
 $$;
 COMMENT ON FUNCTION wacta.told_text(text) IS 'A value without what surrounds it, or NULL for one of the ways to say nothing.';
 
@@ -125,9 +118,9 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN (SELECT coalesce(jsonb_object_agg(v.field, v.told), '{}')
-            FROM (SELECT f.field, jsonb_agg(t ORDER BY f.nth) AS told
-                    FROM wacta.ivr_field f, jsonb_path_query(body, f.path, '{}', true) q, wacta.told_values(q) t
-                   WHERE f.format = call_fields.format AND t IS NOT NULL GROUP BY f.field) v);
+            FROM (SELECT f.field, jsonb_agg(t.text ORDER BY f.nth, q.n, t.n) AS told
+                    FROM wacta.ivr_field f, jsonb_path_query(body, f.path, '{}', true) WITH ORDINALITY q(value, n), wacta.told_values(q.value) WITH ORDINALITY t(text, n)
+                   WHERE f.format = call_fields.format AND t.text IS NOT NULL GROUP BY f.field) v);
 END
 $$;
 COMMENT ON FUNCTION wacta.call_fields(text, jsonb) IS 'What a body tells, by the paths of a format: each field with its values, the first of which counts most.';
@@ -135,18 +128,18 @@ COMMENT ON FUNCTION wacta.call_fields(text, jsonb) IS 'What a body tells, by the
 -- Envelopes
 
 CREATE FUNCTION wacta.inner_json(value jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN jsonb_typeof($1) = 'string' AND $1 #>> '{}' ~ '^\s*[{[]' THEN wacta.read_json(convert_to($1 #>> '{}', 'UTF8')) ELSE $1 END
+BEGIN
+  RETURN CASE WHEN jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^\s*[{[]' THEN wacta.read_json(convert_to(value #>> '{}', 'UTF8')) ELSE value END;
+END
 $$;
 COMMENT ON FUNCTION wacta.inner_json(jsonb) IS 'The JSON that a JSON string holds, or the value itself.';
 
 -- A call is where its numbers are, or at least its id. What surrounds it (an event's name, a trigger of the URL) goes with it.
-CREATE FUNCTION wacta.calls_within(format text, body jsonb, around jsonb, depth integer) RETURNS TABLE (call jsonb, worth integer)
+CREATE FUNCTION wacta.calls_within(format text, body jsonb, around jsonb, depth integer) RETURNS TABLE (call jsonb, fields jsonb, worth integer)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp ROWS 1
 AS $$
-DECLARE
-  fields jsonb;
 BEGIN
   call := wacta.inner_json(body);
   worth := -1;
@@ -170,15 +163,15 @@ $$;
 COMMENT ON FUNCTION wacta.calls_within(text, jsonb, jsonb, integer) IS
 'The calls in a body, however deep: lists, envelopes, JSON in a field of a form. worth: 2 where there is a number, 1 where there is a call id.';
 
-CREATE FUNCTION wacta.calls_inside(format text, envelope jsonb, beyond integer, depth integer) RETURNS TABLE (call jsonb, worth integer)
+CREATE FUNCTION wacta.calls_inside(format text, envelope jsonb, beyond integer, depth integer) RETURNS TABLE (call jsonb, fields jsonb, worth integer)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp ROWS 1
 AS $$
   WITH inside AS MATERIALIZED (
-    SELECT w.call, w.worth, max(w.worth) OVER () AS best
+    SELECT w.*, max(w.worth) OVER () AS best
       FROM jsonb_each($2) m, LATERAL (SELECT wacta.inner_json(m.value) AS part OFFSET 0) i, wacta.calls_within($1, i.part, wacta.small_scalars($2), $4) w
      WHERE jsonb_typeof(i.part) IN ('object', 'array')
   )
-  SELECT i.call, i.worth FROM inside i WHERE i.worth = i.best AND i.worth > $3
+  SELECT i.call, i.fields, i.worth FROM inside i WHERE i.worth = i.best AND i.worth > $3
 $$;
 COMMENT ON FUNCTION wacta.calls_inside(text, jsonb, integer, integer) IS 'The calls in the parts of an object that say more than the object itself.';
 
@@ -191,63 +184,80 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.small_scalars(jsonb) IS 'The scalars of an object.';
 
-CREATE FUNCTION wacta.body_calls(source text, body jsonb) RETURNS SETOF jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.body_calls(source text, body jsonb) RETURNS TABLE (call jsonb, fields jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp ROWS 1
 AS $$
-  SELECT w.call FROM coalesce((SELECT s.format FROM wacta.ivr_source s WHERE s.source = $1), 'generic') f, wacta.calls_within(f, $2, '{}', 4) w
+BEGIN
+  RETURN QUERY SELECT w.call, w.fields
+                 FROM wacta.calls_within(coalesce((SELECT s.format FROM wacta.ivr_source s WHERE s.source = $1), 'generic'), body, '{}', 4) w;
+END
 $$;
-COMMENT ON FUNCTION wacta.body_calls(text, jsonb) IS 'The calls in a body that came to a source, each as an object.';
+COMMENT ON FUNCTION wacta.body_calls(text, jsonb) IS 'The calls in a body that came to a source, each with what the paths of the source''s format led to.';
 
 -- Words
 
 CREATE FUNCTION wacta.word_meanings(format text, field text, value text, direction text) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH known AS MATERIALIZED (
-    SELECT w.meaning, rank() OVER (ORDER BY length(w.word) DESC, w.format = '*', w.direction = '*') AS place
-      FROM wacta.ivr_word w, (SELECT ' ' || regexp_replace(lower($3), '[^a-z0-9]+', ' ', 'g') || ' ' AS phrase) p
-     WHERE w.format IN ($1, '*') AND w.field = $2 AND w.direction IN (coalesce($4, '*'), '*') AND strpos(p.phrase, ' ' || w.word || ' ') > 0
-  )
-  SELECT array_agg(DISTINCT k.meaning) FROM known k WHERE k.place = 1
+DECLARE
+  phrase text := ' ' || regexp_replace(lower(value), '[^a-z0-9]+', ' ', 'g') || ' ';
+BEGIN
+  RETURN (
+    WITH known AS MATERIALIZED (
+      SELECT w.meaning, rank() OVER (ORDER BY length(w.word) DESC, w.format = '*', w.direction = '*') AS place
+        FROM wacta.ivr_word w
+       WHERE w.format IN ($1, '*') AND w.field = $2 AND w.direction IN (coalesce($4, '*'), '*') AND strpos(phrase, ' ' || w.word || ' ') > 0
+    )
+    SELECT array_agg(DISTINCT k.meaning) FROM known k WHERE k.place = 1);
+END
 $$;
 COMMENT ON FUNCTION wacta.word_meanings(text, text, text, text) IS 'What a provider''s word or phrase means, by wacta.ivr_word; NULL when it is none of those.';
 
 CREATE FUNCTION wacta.read_direction(format text, value text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT m[1] FROM wacta.word_meanings($1, 'direction', $2, NULL) m $$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (wacta.word_meanings(format, 'direction', value, NULL))[1];
+END
+$$;
 COMMENT ON FUNCTION wacta.read_direction(text, text) IS 'inbound, outbound (click-to-call and dialers, too), or NULL when the provider does not say.';
 
 -- The word of the furthest state is the one to show; so is the first of those that mean nothing.
 CREATE FUNCTION wacta.read_state(format text, words text[], direction text, OUT progress integer, OUT answered boolean, OUT word text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH said AS (
-    SELECT w.word, w.n, max(v.progress) AS progress, bool_or(v.answered) AS answered
-      FROM unnest($2) WITH ORDINALITY w(word, n)
-      LEFT JOIN LATERAL unnest(wacta.word_meanings($1, 'status', w.word, $3)) m(meaning) ON true
-      LEFT JOIN (VALUES ('received', 1, NULL), ('ringing', 2, NULL), ('connected', 3, NULL), ('answered', 3, true), ('missed', 4, false), ('completed', 4, NULL))
-                v(meaning, progress, answered) USING (meaning)
-     WHERE w.word IS NOT NULL GROUP BY w.word, w.n
-  )
-  SELECT max(s.progress), bool_or(s.answered),
-         (array_agg(s.word ORDER BY wacta.state_weight(s.progress, s.answered) DESC, s.n))[1] FROM said s
+BEGIN
+  SELECT max(s.progress), bool_or(s.answered), (array_agg(s.word ORDER BY s.progress DESC NULLS LAST, s.answered IS NULL, s.n))[1]
+    INTO progress, answered, word
+    FROM (SELECT w.word, w.n, max(v.progress) AS progress, bool_or(v.answered) AS answered
+            FROM unnest(words) WITH ORDINALITY w(word, n)
+            LEFT JOIN LATERAL unnest(wacta.word_meanings($1, 'status', w.word, $3)) m(meaning) ON true
+            LEFT JOIN (VALUES ('received', 1, NULL), ('ringing', 2, NULL), ('connected', 3, NULL), ('answered', 3, true), ('missed', 4, false),
+                              ('completed', 4, NULL)) v(meaning, progress, answered) USING (meaning)
+           WHERE w.word IS NOT NULL GROUP BY w.word, w.n) s;
+END
 $$;
 COMMENT ON FUNCTION wacta.read_state(text, text[], text) IS 'How far a call has come, and whether it was answered, by the words of one event; and which of them to show.';
 
 -- Times: local without a zone, with the day first, as in India; a zone by name; 1970 where nothing is known.
 CREATE FUNCTION wacta.call_time(value text, zone text) RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, DMY'
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, DMY'
 AS $$
-  SELECT t FROM wacta.try_timestamptz(regexp_replace(regexp_replace($1, '\s*(UTC|GMT)$', '+00:00', 'i'), '\s*IST$', '+05:30', 'i'), $2) t
-   WHERE t > '2000-01-02 UTC' AND t < wacta.now() + interval '10 years'
+DECLARE
+  t timestamptz := wacta.try_timestamptz(regexp_replace(regexp_replace(value, '\s*(UTC|GMT)$', '+00:00', 'i'), '\s*IST$', '+05:30', 'i'), zone);
+BEGIN
+  RETURN CASE WHEN t > '2000-01-02 UTC' AND t < wacta.now() + interval '10 years' THEN t END;
+END
 $$;
 COMMENT ON FUNCTION wacta.call_time(text, text) IS 'A time in a provider''s body; NULL when it is none, or cannot be a call''s.';
 
 CREATE FUNCTION wacta.call_duration(value text) RETURNS integer
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN $1 ~ '^[0-9]{1,7}(\.[0-9]+)?$' THEN trunc($1::numeric)::integer
-              WHEN $1 ~ '^[0-9]{1,3}:[0-5][0-9](:[0-5][0-9])?$' THEN extract(epoch FROM (CASE WHEN $1 ~ ':.*:' THEN $1 ELSE '0:' || $1 END)::interval)::integer END
+BEGIN
+  RETURN CASE WHEN value ~ '^[0-9]{1,7}(\.[0-9]+)?$' THEN trunc(value::numeric)::integer
+              WHEN value ~ '^[0-9]{1,3}:[0-5][0-9](:[0-5][0-9])?$' THEN extract(epoch FROM (CASE WHEN value ~ ':.*:' THEN value ELSE '0:' || value END)::interval) END;
+END
 $$;
 COMMENT ON FUNCTION wacta.call_duration(text) IS 'Seconds, from 17, 17.5, 00:17 or 00:00:17.';
 
@@ -259,15 +269,16 @@ CREATE FUNCTION wacta.call_parties(src wacta.ivr_source, fields jsonb, OUT direc
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  caller  text := fields #>> '{caller,0}';
-  called  text := fields #>> '{called,0}';
-  e164    text := wacta.call_number(fields #>> '{customer,0}', src.country);
-  to_them boolean := e164 = wacta.call_number(called, src.country);
+  caller    text := fields #>> '{caller,0}';
+  called    text := fields #>> '{called,0}';
+  e164      text := wacta.call_number(fields #>> '{customer,0}', src.country);
+  to_them   boolean := e164 = wacta.call_number(called, src.country);       -- NULL: it does not say
+  from_them boolean := CASE WHEN to_them THEN false ELSE e164 = wacta.call_number(caller, src.country) END;
 BEGIN
   customer := fields #>> '{customer,0}';
   direction := coalesce(wacta.read_direction(src.format, fields #>> '{direction,0}'),
-                        CASE WHEN to_them THEN 'outbound' WHEN e164 = wacta.call_number(caller, src.country) THEN 'inbound' END, src.direction);
-  line := CASE WHEN customer IS NULL AND direction = 'outbound' OR to_them THEN caller ELSE called END;
+                        CASE WHEN to_them THEN 'outbound' WHEN from_them THEN 'inbound' END, src.direction);
+  line := CASE WHEN to_them OR (customer IS NULL AND direction = 'outbound') THEN caller ELSE called END;
   customer := coalesce(customer, CASE direction WHEN 'outbound' THEN called ELSE caller END);
 END
 $$;
@@ -282,7 +293,7 @@ BEGIN
   SELECT * INTO src FROM wacta.ivr_source s WHERE s.source = $1;
   src.source := $1;
   src.format := coalesce(src.format, 'generic');
-  src.time_zone := coalesce(src.time_zone, wacta.time_zone(src.project_id));
+  src.time_zone := coalesce(src.time_zone, (SELECT p.time_zone FROM wacta.project p WHERE p.project_id = src.project_id), (SELECT c.time_zone FROM wacta.config c));
   RETURN src;
 END
 $$;
@@ -317,7 +328,8 @@ BEGIN
   IF wacta.call_time(fields #>> '{ended_at,0}', src.time_zone) IS NOT NULL THEN
     e.progress := 4;
   END IF;
-  e.told := wacta.weigh(e, p.customer, fields ? 'customer', p.line, p.direction, said.word, src.country);
+  e.caller := wacta.call_number(p.customer, src.country);
+  e.told := wacta.weigh(e, p.customer, fields ? 'customer', p.line, p.direction, said.word);
   RETURN e;
 END
 $$;
@@ -336,7 +348,7 @@ BEGIN
   IF e.provider_call_id IS NOT NULL THEN
     RETURN e.provider_call_id;
   ELSIF fields ? 'started_at' AND e.started_at IS NOT NULL AND e.told ? 'customer' THEN
-    RETURN format('%s at %s', ltrim(e.told #>> '{customer,1}', '+0'), to_char(e.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'));
+    RETURN format('%s at %s', coalesce(e.caller, e.told #>> '{customer,1}'), to_char(e.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'));
   END IF;
   RETURN coalesce((SELECT c.provider_call_id FROM wacta.ivr_call c
                     WHERE c.source = e.source AND c.provider_call_id = ANY (ARRAY(SELECT format('body %s %s', digest, slot + n) FROM generate_series(-1, 1) n))
@@ -346,19 +358,16 @@ $$;
 COMMENT ON FUNCTION wacta.call_identity(wacta.ivr_call, jsonb, jsonb, timestamptz) IS
 'The provider''s call id, or where there is none what stands for it: caller and start, or the body within five minutes.';
 
-CREATE FUNCTION wacta.apply_ivr(source text, body jsonb, received_at timestamptz DEFAULT wacta.now()) RETURNS text
+CREATE FUNCTION wacta.apply_ivr(source text, call jsonb, fields jsonb, received_at timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  src    wacta.ivr_source := wacta.call_source(source);
-  call   jsonb := CASE WHEN jsonb_typeof(body) = 'object' THEN wacta.trim_keys(body) END;
-  fields jsonb := wacta.call_fields(src.format, call);
-  e      wacta.ivr_call;
+  e wacta.ivr_call;
 BEGIN
-  IF fields = '{}' THEN
+  IF coalesce(fields, '{}') = '{}' THEN
     RETURN 'other';
   END IF;
-  e := wacta.read_event(src, fields);
+  e := wacta.read_event(wacta.call_source(source), fields);
   e.provider_call_id := wacta.call_identity(e, fields, call, received_at);
   e.received_at := received_at;
   e.raw := call;
@@ -366,7 +375,8 @@ BEGIN
   RETURN 'call';
 END
 $$;
-COMMENT ON FUNCTION wacta.apply_ivr(text, jsonb, timestamptz) IS 'Logs what a provider''s body tells of a call; says whether it told of one: call or other.';
+COMMENT ON FUNCTION wacta.apply_ivr(text, jsonb, jsonb, timestamptz) IS
+'Logs what a provider tells of a call, as wacta.body_calls() has found it; says whether it told of one: call or other.';
 
 CREATE FUNCTION wacta.read_call(source text, body text)
 RETURNS TABLE (call_id text, direction text, caller text, caller_raw text, called text, status text, state text, digits text, started_at timestamptz,
@@ -375,16 +385,14 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   src  wacta.ivr_source := wacta.call_source(source);
-  call jsonb;
   e    wacta.ivr_call;
 BEGIN
   IF NOT EXISTS (SELECT FROM wacta.ivr_source s WHERE s.source = $1) THEN
     RAISE EXCEPTION 'there is no IVR source "%"', source USING ERRCODE = '22023', HINT = 'Add it with wacta.add_ivr_source().';
   END IF;
-  FOR call IN SELECT b FROM wacta.body_calls(source, wacta.call_body(convert_to(body, 'UTF8'))) b WHERE jsonb_typeof(b) = 'object' LOOP
-    fields := wacta.call_fields(src.format, call);
+  FOR fields IN SELECT b.fields FROM wacta.body_calls(source, wacta.call_body(convert_to(body, 'UTF8'))) b WHERE b.fields IS NOT NULL LOOP
     e := wacta.read_event(src, fields);
-    RETURN QUERY SELECT e.provider_call_id, e.told #>> '{direction,1}', wacta.call_number(e.told #>> '{customer,1}', src.country), e.told #>> '{customer,1}',
+    RETURN QUERY SELECT e.provider_call_id, e.told #>> '{direction,1}', e.caller, e.told #>> '{customer,1}',
       e.told #>> '{called,1}', e.told #>> '{status,1}', wacta.call_state(e.progress, e.answered), e.digits, e.started_at, e.duration, read_call.fields;
   END LOOP;
 END

@@ -46,7 +46,7 @@ SELECT v.format, v.field, p.nth, CASE WHEN p.path LIKE '$%' THEN p.path ELSE '$.
   ('ozonetel', 'call_id', '{monitorUCID,monitor_ucid,MonitorUCID,ucid,UCID,sid}'),
   ('ozonetel', 'customer', '{CallerID,caller_id,cid}'),
   ('ozonetel', 'called', '{Did,DID,did,called_number}'),
-  ('ozonetel', 'direction', '{Type,CallType,call_type}'),
+  ('ozonetel', 'direction', '{Type,CallType,call_type,"$ ? (@.event == \"NewCall\").event"}'),
   ('ozonetel', 'status', '{Status,DialStatus,action,event,trigger}'),
   ('ozonetel', 'digits', '{"$ ? (@.event == \"GotDTMF\").data"}'),
   ('ozonetel', 'started_at', '{StartTime}'),
@@ -138,5 +138,6 @@ INSERT INTO wacta.ivr_word (format, word, direction, meaning) VALUES
   ('exotel', 'completed', '*', 'answered'), ('exotel', 'completed', '*', 'completed'),
   ('exotel', 'dial', '*', 'ringing'), ('exotel', 'terminal', '*', 'completed');
 INSERT INTO wacta.ivr_word (format, field, word, meaning) VALUES
+  ('ozonetel', 'direction', 'newcall', 'inbound'),
   ('myoperator', 'direction', '1', 'inbound'), ('myoperator', 'direction', '2', 'outbound'),
   ('myoperator', 'status', '0', 'ringing'), ('myoperator', 'status', '1', 'answered'), ('myoperator', 'status', '2', 'missed');

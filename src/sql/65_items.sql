@@ -18,7 +18,7 @@ BEGIN
   IF jsonb_typeof(parsed) IS NULL OR jsonb_typeof(parsed) NOT IN ('object', 'array') THEN
     RETURN QUERY SELECT 'unreadable', NULL::jsonb, NULL::jsonb;
   ELSIF i.kind = 'ivr' THEN
-    RETURN QUERY SELECT 'call', c, NULL::jsonb FROM wacta.body_calls(i.provider, parsed) c;
+    RETURN QUERY SELECT 'call', c.call, c.fields FROM wacta.body_calls(i.provider, parsed) c;
   ELSE
     RETURN QUERY SELECT x.kind, x.item, CASE WHEN x.kind <> 'status' THEN v.value END FROM wacta.whatsapp_values(parsed) v, wacta.value_items(v.field, v.value) x;
   END IF;
@@ -61,7 +61,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   CASE kind
-    WHEN 'call' THEN RETURN wacta.apply_ivr(i.provider, item, i.received_at);
+    WHEN 'call' THEN RETURN wacta.apply_ivr(i.provider, item, value, i.received_at);
     WHEN 'message' THEN RETURN wacta.apply_inbound(item, value);
     WHEN 'preference' THEN RETURN wacta.apply_preference(item);
     WHEN 'template' THEN RETURN wacta.apply_template_event(item);
