@@ -182,9 +182,10 @@ END
 $$;
 COMMENT ON FUNCTION wacta.take_calls(integer) IS 'Locks the oldest unprocessed calls that can be decided on, at most so many; returns their ids.';
 
+-- Plans are made when the first call is processed, maybe from tables that are still empty, and serve for the last of 100,000, too.
 CREATE FUNCTION wacta.process_ivr(max_calls integer DEFAULT 10)
 RETURNS TABLE (call_id bigint, lead_id bigint, message_id bigint, outcome text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
   calls bigint[];
