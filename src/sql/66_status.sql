@@ -82,6 +82,7 @@ DECLARE
   leads    bigint[];
   messages bigint[];
   purposes text[];
+  renamed  bigint[];
 BEGIN
   WITH changed AS (
     UPDATE wacta.message m
@@ -104,13 +105,28 @@ BEGIN
              WHERE u.status <> 'failed' AND u.message_id IS NOT NULL
              GROUP BY u.message_id ORDER BY u.message_id) t
      WHERE m.message_id = t.message_id
-    RETURNING m.lead_id, m.message_id, m.purpose)
-  SELECT array_agg(c.lead_id), array_agg(c.message_id), array_agg(c.purpose) INTO leads, messages, purposes FROM changed c;
-  PERFORM wacta.on_taken(leads, messages, purposes);
+    RETURNING m.lead_id, m.message_id, m.purpose, m.provider_request_id)
+  SELECT array_agg(c.lead_id), array_agg(c.message_id), array_agg(c.purpose), array_agg(c.message_id) FILTER (WHERE c.provider_request_id IS NOT NULL)
+    INTO leads, messages, purposes, renamed FROM changed c;
+  PERFORM wacta.on_taken(leads, messages, purposes), wacta.note_wamids(renamed);
 END
 $$;
 COMMENT ON FUNCTION wacta.write_statuses(wacta.told[]) IS
 'Writes sent, delivered and read into their messages: times are the earliest told, the state is the highest.';
+
+-- What comes later may name the message by its wamid alone: a status, or a reply to it.
+CREATE FUNCTION wacta.note_wamids(messages bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF messages IS NOT NULL THEN
+    UPDATE wacta.attempt a SET provider_id = m.wamid
+      FROM wacta.message m
+     WHERE m.message_id = ANY (messages) AND (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts) AND a.provider_id <> m.wamid;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.note_wamids(bigint[]) IS 'Lets messages be found by their wamid where the provider''s answer gave another id.';
 
 CREATE FUNCTION wacta.apply_failure(told wacta.told, item jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -133,32 +149,35 @@ BEGIN
          wamid       = coalesce(q.wamid, told.wamid),
          accepted_at = least(q.accepted_at, told.happened_at),
          failed_at   = least(q.failed_at, told.happened_at),
+         failures    = ARRAY(SELECT DISTINCT c FROM unnest(q.failures || coalesce(e.code, 0)) c ORDER BY c),
          pricing     = greatest(q.pricing, told.pricing)
    WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
-  PERFORM wacta.follow_failure(m, e.code, e.detail);
+  IF m.provider_request_id IS NOT NULL THEN
+    PERFORM wacta.note_wamids(ARRAY[m.message_id]);
+  END IF;
+  IF NOT coalesce(e.code, 0) = ANY (coalesce(m.failures, '{}')) THEN
+    PERFORM wacta.follow_failure(m, e.code, e.detail);
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION wacta.apply_failure(wacta.told, jsonb) IS 'Applies a failure told by webhook to its message, which is locked, with what it means for others.';
 
--- The message itself is not sent again: its failure came after it had been accepted.
+-- Once for each code of a message: a repetition or a replay comes after somebody has mended it, or has changed their mind. The
+-- message itself is not sent again: its failure came after it had been accepted.
 CREATE FUNCTION wacta.follow_failure(m wacta.message, code integer, detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   rule record := wacta.error_action(code, NULL, 0);
 BEGIN
-  IF rule.action = 'suppress' THEN
-    PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
-  ELSIF rule.action = 'hold_template' THEN
-    PERFORM wacta.hold_template(m.template_id, detail, code);
-  ELSIF m.failed_at IS NULL THEN                         -- the sender's own trouble counts once, not on a replay after it was mended
-    CASE rule.action
-      WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
-      WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + coalesce(rule.wait, interval '1 hour'), detail);
-      WHEN 'throttle_sender' THEN PERFORM wacta.slow_sender(m.channel_id);
-      ELSE NULL;
-    END CASE;
-  END IF;
+  CASE rule.action
+    WHEN 'suppress' THEN PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
+    WHEN 'hold_template' THEN PERFORM wacta.hold_template(m.template_id, detail, code);
+    WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
+    WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + coalesce(rule.wait, interval '1 hour'), detail);
+    WHEN 'throttle_sender' THEN PERFORM wacta.slow_sender(m.channel_id);
+    ELSE NULL;
+  END CASE;
 END
 $$;
 COMMENT ON FUNCTION wacta.follow_failure(wacta.message, integer, text) IS 'What a failure told by webhook means for the person, the template or the sender.';
