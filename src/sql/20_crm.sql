@@ -236,26 +236,32 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT i.lead_id FROM wacta.lead_identity i WHERE i.kind = 'phone' AND i.value = wacta.normalize_phone($1) $$;
 COMMENT ON FUNCTION wacta.lead_by_phone(text) IS 'The lead with this number, however it is written, or NULL.';
 
--- Finds the person by one identity, or makes the lead. The advisory lock makes two calls that arrive together one lead.
+-- Finds the person by one identity, or makes the lead. Identity and lead are made by one statement: the unique key of the identity
+-- lets one of two sessions that meet somebody at once make the lead, and the other one waits for it and finds it. No lock but
+-- that of the rows is taken, so a transaction may make any number of leads. Two that make the same people in a different order
+-- can deadlock: one of them is told so (40P01) and is to be run again; batches that are sorted by number never do.
 CREATE FUNCTION wacta.find_or_create_lead(kind text, value text, name text, project_id integer, source text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   id bigint;
 BEGIN
-  SELECT i.lead_id INTO id FROM wacta.lead_identity i WHERE (i.kind, i.value) = ($1, $2);
-  IF id IS NULL THEN
-    PERFORM pg_advisory_xact_lock(hashtextextended('wacta identity ' || $1 || ' ' || $2, 0));
+  LOOP
     SELECT i.lead_id INTO id FROM wacta.lead_identity i WHERE (i.kind, i.value) = ($1, $2);
-  END IF;
-  IF id IS NULL THEN
-    INSERT INTO wacta.lead (name, project_id, source) VALUES ($3, $4, $5) RETURNING lead_id INTO id;
-    INSERT INTO wacta.lead_identity (kind, value, lead_id) VALUES ($1, $2, id);
-  ELSE
-    UPDATE wacta.lead l SET name = coalesce($3, l.name), project_id = coalesce($4, l.project_id), updated_at = wacta.now()
-     WHERE l.lead_id = id AND (l.name, l.project_id) IS DISTINCT FROM (coalesce($3, l.name), coalesce($4, l.project_id));
-  END IF;
-  RETURN id;
+    IF FOUND THEN
+      UPDATE wacta.lead l SET name = coalesce($3, l.name), project_id = coalesce($4, l.project_id), updated_at = wacta.now()
+       WHERE l.lead_id = id AND (l.name, l.project_id) IS DISTINCT FROM (coalesce($3, l.name), coalesce($4, l.project_id));
+      RETURN id;
+    END IF;
+    WITH known AS (
+      INSERT INTO wacta.lead_identity (kind, value, lead_id) VALUES ($1, $2, nextval('wacta.lead_or_message_id'))
+      ON CONFLICT DO NOTHING RETURNING lead_id
+    )
+    INSERT INTO wacta.lead (lead_id, name, project_id, source) SELECT k.lead_id, $3, $4, $5 FROM known k RETURNING lead_id INTO id;
+    IF FOUND THEN
+      RETURN id;
+    END IF;
+  END LOOP;
 END
 $$;
 COMMENT ON FUNCTION wacta.find_or_create_lead(text, text, text, integer, text) IS

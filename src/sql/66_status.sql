@@ -36,18 +36,6 @@ END
 $$;
 COMMENT ON FUNCTION wacta.apply_provider_status(jsonb) IS 'Applies a status of the provider to its message, found by the id that it echoes, or by the wamid.';
 
--- The provider's word comes again, on a replay or a repetition, maybe after the person has changed their mind.
-CREATE FUNCTION wacta.withdraw_once(lead_id bigint, evidence jsonb) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF NOT EXISTS (SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.evidence = $2) THEN
-    PERFORM wacta.withdraw($1, 'stopped at WhatsApp', $2);
-  END IF;
-END
-$$;
-COMMENT ON FUNCTION wacta.withdraw_once(bigint, jsonb) IS 'Withdraws consent by the provider''s word, unless the same word was recorded before.';
-
 -- Consequences beyond the message. The message itself is not sent again: its failure came after it had been accepted.
 CREATE FUNCTION wacta.apply_failure(m wacta.message, code integer, detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
