@@ -290,6 +290,21 @@ END
 $$;
 COMMENT ON FUNCTION wacta.number_forms(text) IS 'The ways to write one number, as digits with the country code: its own and those that WhatsApp may use.';
 
+-- A number in a form that is WhatsApp's alone, read as the telephone's.
+CREATE FUNCTION wacta.read_number(raw text, country text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  e164 text := wacta.normalize_phone($1, $2);
+BEGIN
+  IF e164 IS NULL AND $1 ~ '^[[:space:](]*[+]?5' THEN
+    SELECT min(wacta.check_e164('+' || form)) INTO e164 FROM unnest(wacta.number_forms(regexp_replace($1, '[^0-9]', '', 'g'))) form;
+  END IF;
+  RETURN e164;
+END
+$$;
+COMMENT ON FUNCTION wacta.read_number(text, text) IS 'A phone number in E.164, from whatever form it is written in, those of WhatsApp included; NULL: it is none.';
+
 CREATE FUNCTION wacta.lead_by_number(digits text) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -306,7 +321,7 @@ COMMENT ON FUNCTION wacta.lead_by_number(text) IS 'The lead with this number (di
 
 CREATE FUNCTION wacta.lead_by_phone(phone text) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT wacta.lead_by_number(ltrim(wacta.normalize_phone($1), '+')) $$;
+AS $$ SELECT wacta.lead_by_number(ltrim(wacta.read_number($1), '+')) $$;
 COMMENT ON FUNCTION wacta.lead_by_phone(text) IS 'The lead with this number, however it is written, or NULL.';
 
 -- Finds the person by one identity, or makes the lead. Identity and lead are made by one statement: the unique key of the identity
@@ -351,7 +366,7 @@ CREATE FUNCTION wacta.upsert_lead(phone text, name text DEFAULT NULL, project te
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  e164  text := wacta.normalize_phone(phone);
+  e164  text := wacta.read_number(phone);
   clean text := wacta.clean_name(name);
   id    bigint;
 BEGIN

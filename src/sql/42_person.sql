@@ -74,12 +74,12 @@ CREATE FUNCTION wacta.inbound_lead(wa_id text, user_id text, name text) RETURNS 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  digits text := ltrim(wa_id, '+');
-  phone  text := wacta.check_e164('+' || digits);
+  digits text := left(ltrim(wa_id, '+'), 200);
+  phone  text := wacta.read_number('+' || digits);
   person text := nullif(left(user_id, 200), '');
   id     bigint := (SELECT i.lead_id FROM wacta.lead_identity i WHERE (i.kind, i.value) = ('wa_id', digits));
   other  bigint := (SELECT i.lead_id FROM wacta.lead_identity i WHERE (i.kind, i.value) = ('phone', phone));
-  l      wacta.lead;
+  clean  text := wacta.clean_name($3);
 BEGIN
   IF id <> other THEN                                    -- two numbers of one account, each entered by itself
     id := wacta.merge_leads(id, other);
@@ -90,10 +90,11 @@ BEGIN
   ELSIF id IS NULL THEN
     RETURN NULL;
   END IF;
+  id := CASE WHEN phone <> '+' || digits THEN wacta.add_identity(id, 'wa_id', digits) ELSE id END;
   id := CASE WHEN person IS NOT NULL THEN wacta.add_identity(id, 'user_id', person) ELSE id END;
-  l := wacta.lock_lead(id);
-  UPDATE wacta.lead x SET name = wacta.clean_name($3) WHERE x.lead_id = l.lead_id AND x.name IS NULL AND wacta.clean_name($3) IS NOT NULL;
-  RETURN l.lead_id;
+  id := (wacta.lock_lead(id)).lead_id;
+  UPDATE wacta.lead x SET name = clean WHERE x.lead_id = id AND x.name IS NULL AND clean IS NOT NULL;
+  RETURN id;
 END
 $$;
 COMMENT ON FUNCTION wacta.inbound_lead(text, text, text) IS 'The lead that wrote to us, made when it is not known yet, and locked.';
@@ -257,7 +258,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   old_number text := ltrim($1, '+');
-  new_number text := ltrim(wacta.check_e164('+' || ltrim($2, '+')), '+');
+  new_number text := ltrim(wacta.read_number('+' || ltrim($2, '+')), '+');
   id         bigint := wacta.lead_known_as(old_number, $3);
   known      bigint := wacta.lead_known_as(new_number, $4);
   l          wacta.lead;

@@ -119,7 +119,7 @@ hexadecimal, as advertising platforms take it. Numbers that no lead has are not 
 -- A number in any form, or a user id, as an identity's value.
 CREATE FUNCTION wacta.read_identity(value text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT coalesce(wacta.normalize_phone($1), substring(btrim($1) FROM '^[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}$')) $$;
+AS $$ SELECT coalesce(wacta.read_number($1), substring(btrim($1) FROM '^[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}$')) $$;
 COMMENT ON FUNCTION wacta.read_identity(text) IS 'The E.164 number or the user id that a text is, or NULL.';
 
 -- The leads of identities, an array element each, with a snapshot of its own.
