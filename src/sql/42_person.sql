@@ -114,6 +114,7 @@ BEGIN
     UPDATE wacta.follow_up f SET closed_at = wacta.now(), outcome = 'merged' WHERE f.lead_id = $1 AND f.closed_at IS NULL;
   END IF;
   UPDATE wacta.follow_up f SET lead_id = $2 WHERE f.lead_id = $1;
+  PERFORM FROM wacta.message m WHERE m.lead_id = $1 ORDER BY m.message_id FOR UPDATE;      -- as all lock them
   UPDATE wacta.message m SET lead_id = $2 WHERE m.lead_id = $1;
   UPDATE wacta.attempt a SET lead_id = $2 WHERE a.lead_id = $1;
   UPDATE wacta.click k SET lead_id = $2 WHERE k.lead_id = $1;
