@@ -232,7 +232,7 @@ DECLARE
 BEGIN
   SELECT * INTO l FROM wacta.lead WHERE lead.lead_id = $1 FOR SHARE;
   IF NOT FOUND THEN
-    PERFORM wacta.raise_no_lead($1);
+    RETURN wacta.enqueue(wacta.forwarded($1), $2, $3, $4, $5);
   END IF;
   why := wacta.refusal(l.consent, (SELECT r.kind FROM wacta.recipient($1) r));
   INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, project_id, variables, expires_at, status, reason)
@@ -267,8 +267,12 @@ CREATE FUNCTION wacta.send_interactive(lead_id bigint, template text DEFAULT NUL
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  project integer := (SELECT l.project_id FROM wacta.lead l WHERE l.lead_id = $1);
+  project integer;
 BEGIN
+  SELECT l.project_id INTO project FROM wacta.lead l WHERE l.lead_id = $1;
+  IF NOT FOUND THEN
+    RETURN wacta.send_interactive(wacta.forwarded($1), $2);
+  END IF;
   RETURN wacta.enqueue($1, 'pitch', wacta.pitch_template($2, project), '{}', project);
 END
 $$;
@@ -285,7 +289,7 @@ BEGIN
   SELECT pr.* INTO p FROM wacta.project pr JOIN wacta.lead l USING (project_id) WHERE l.lead_id = $1;
   IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
     IF NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = $1) THEN
-      PERFORM wacta.raise_no_lead($1);
+      RETURN wacta.send_brochure(wacta.forwarded($1));
     END IF;
     RAISE EXCEPTION 'the project of lead % has no brochure', $1 USING ERRCODE = '55000',
       HINT = 'Set brochure_link or brochure_media_id of its project.';

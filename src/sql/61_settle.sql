@@ -86,15 +86,12 @@ DECLARE
 BEGIN
   IF coalesce(cardinality(t.leads), 0) < cardinality(p_leads) THEN
     -- somebody had a message in hand, and what we looked for was no longer its newest version: with the locks, look again
+    p_leads := wacta.living_leads(p_leads);
     PERFORM wacta.lock_messages(p_leads, p_messages);
-    t := wacta.write_accepted($1, $2, $3, $4, $5, $6, $7);
+    t := wacta.write_accepted(p_leads, $2, $3, $4, $5, $6, $7);
   END IF;
   IF array_remove(t.wa_ids, NULL) <> '{}' THEN
-    -- who answers from this wa_id is this person, whatever number we dialled
-    INSERT INTO wacta.lead_identity (kind, value, lead_id)
-    SELECT 'wa_id', left(u.wa_id, 200), u.lead FROM unnest(t.leads, t.wa_ids) u(lead, wa_id)
-     WHERE u.wa_id ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE i.kind = 'phone' AND i.value = '+' || u.wa_id)
-    ON CONFLICT DO NOTHING;
+    PERFORM wacta.add_wa_ids(t.leads, t.wa_ids);
   END IF;
   PERFORM wacta.on_taken(t.leads, t.messages, t.purposes);
   RETURN coalesce(cardinality(t.leads), 0);
@@ -238,6 +235,7 @@ DECLARE
   verdict text;
 BEGIN
   IF false = ANY (taken) THEN
+    p_lead := wacta.living_leads(p_lead);
     PERFORM wacta.lock_messages(p_lead, p_message);
   END IF;
   accepted := 0; failed := 0; in_doubt := 0; retried := 0;

@@ -181,15 +181,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.follow_failure(wacta.message, integer, text) IS 'What a failure told by webhook means for the person, the template or the sender.';
-
--- The provider's word comes again, on a replay or a repetition, maybe after the person has changed their mind.
-CREATE FUNCTION wacta.withdraw_once(lead_id bigint, evidence jsonb) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF NOT EXISTS (SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.evidence = $2) THEN
-    PERFORM wacta.withdraw($1, 'stopped at WhatsApp', $2);
-  END IF;
-END
-$$;
-COMMENT ON FUNCTION wacta.withdraw_once(bigint, jsonb) IS 'Withdraws consent by the provider''s word, unless the same word was recorded before.';

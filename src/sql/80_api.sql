@@ -188,7 +188,7 @@ BEGIN
   IF r.decision = 'refused' THEN
     RETURN wacta_http.click_page(403, 'refused', NULL, NULL, NULL);
   END IF;
-  RETURN wacta_http.click_page(200, r.page, $1, r.decision, (SELECT t.lead_id FROM wacta.token_check($1) t));
+  RETURN wacta_http.click_page(200, r.page, $1, r.decision, (SELECT wacta.living_lead(t.lead_id) FROM wacta.token_check($1) t));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.track(text, text, text, text) IS
@@ -204,15 +204,16 @@ DECLARE
   m wacta.message;
 BEGIN
   PERFORM wacta_http.check_session();
-  IF wacta_http.lead_number($1) IS NULL OR NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = wacta_http.lead_number($1)) THEN
+  m.lead_id := wacta.living_lead(wacta_http.lead_number($1));
+  IF NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = m.lead_id) THEN
     RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such lead';
   END IF;
   BEGIN
-    m.message_id := wacta.send_interactive(wacta_http.lead_number($1), nullif($2, ''));
+    m.message_id := wacta.send_interactive(m.lead_id, nullif($2, ''));
   EXCEPTION WHEN object_not_in_prerequisite_state OR invalid_parameter_value THEN
     RAISE SQLSTATE 'PT409' USING MESSAGE = SQLERRM;
   END;
-  SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id) = (wacta_http.lead_number($1), m.message_id);
+  SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
   UPDATE wacta.ivr_call c SET processed_at = wacta.now(), outcome = coalesce(m.reason, 'queued'), message_id = m.message_id
    WHERE c.call_id = wacta_http.lead_number($3) AND c.lead_id = m.lead_id AND c.processed_at IS NULL;
   -- a refusal is kept in the history, hence a status and not an error
