@@ -54,6 +54,7 @@ AS $$
     LEFT JOIN (SELECT i.provider, max(i.received_at) AS last_at
                  FROM (SELECT x.provider, x.received_at, x.proved FROM wacta.inbox x ORDER BY x.received_at DESC LIMIT 2000) i
                 WHERE i.proved GROUP BY i.provider) w USING (provider)
+   WHERE c.sends
 $$;
 COMMENT ON FUNCTION wacta.examine_outbox() IS 'The rows of the view wacta.outbox_status.';
 CREATE VIEW wacta.outbox_status AS SELECT * FROM wacta.examine_outbox();
