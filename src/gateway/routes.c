@@ -74,7 +74,7 @@ static const ApiFunction functions[] = {
 	[FN_WEBHOOK_IVR] = {
 		"webhook_ivr",
 		"SELECT wacta_api.webhook_ivr($1)",
-		INPUT_RAW, OUTPUT_JSON, UNLIMITED, 1, {NULL}
+		INPUT_RAW, OUTPUT_BYTES, UNLIMITED, 1, {NULL}
 	},
 	[FN_DASHBOARD] = {
 		"dashboard",
