@@ -382,7 +382,6 @@ check_conninfo(const char *conninfo)
 void
 options_read(Options *options, int argc, char **argv)
 {
-	static ProxyList *proxies;	/* stays to the end, as the values of the file do */
 	size_t		i;
 
 	memset(options, 0, sizeof(*options));
@@ -411,8 +410,7 @@ options_read(Options *options, int argc, char **argv)
 		read_flags(options, argc, argv);
 	}
 	check_conninfo(options->db);
-	proxies = proxies_parse(options->trusted_proxies);
-	if (proxies == NULL)
+	options->proxies = proxies_parse(options->trusted_proxies);
+	if (options->proxies == NULL)
 		refuse("setting", "trusted-proxies", "must be a list of addresses or networks");
-	options->proxies = proxies;
 }

@@ -31,7 +31,7 @@ typedef struct Options
 	long		max_headers;
 	long		max_held;
 	const char *trusted_proxies;
-	const ProxyList *proxies;	/* the same, parsed */
+	ProxyList  *proxies;		/* the same, parsed; the caller frees it */
 	bool		trust_proxy;
 	bool		access_log;
 } Options;

@@ -17,7 +17,7 @@ typedef struct ProxyList ProxyList;
 
 /*
  * Reads addresses and networks (10.0.0.0/8), commas or spaces between them;
- * NULL if that is not what it is.  Lives to the program's end.
+ * NULL if that is not what it is.  To be freed as a whole.
  */
 extern ProxyList *proxies_parse(const char *text);
 
