@@ -296,7 +296,7 @@ DECLARE
                         ELSE coalesce((SELECT c.provider FROM wacta.channel c
                                         WHERE c.provider <> 'meta' AND wacta.unproved(c.provider, 'whatsapp', $1, headers) IS NULL LIMIT 1), 'unknown') END;
 BEGIN
-  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(provider, 'whatsapp', $1, headers));
+  RETURN wacta_http.webhook_answer(wacta.receive_webhook(provider, 'whatsapp', $1, headers));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_whatsapp(bytea) IS
@@ -313,7 +313,7 @@ BEGIN
   IF NOT EXISTS (SELECT FROM wacta.ivr_source s WHERE s.source = named) THEN
     RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such IVR source';
   END IF;
-  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(named, 'ivr', $1, headers));
+  RETURN wacta_http.webhook_answer(wacta.receive_webhook(named, 'ivr', $1, headers));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_ivr(bytea) IS
