@@ -200,7 +200,7 @@ AS $$
   UPDATE wacta.inbox i
      SET tries = CASE WHEN passing THEN greatest(i.tries - 1, 0) ELSE greatest(i.tries, 1) END,
          retry_at = wacta.now() + CASE WHEN passing THEN least(greatest(wacta.now() - i.received_at, interval '100 ms'), interval '1 minute')
-                                       ELSE interval '5 seconds' * 2 ^ i.tries END,
+                                       ELSE interval '2 seconds' * 2 ^ i.tries END,
          errors = jsonb_build_array(jsonb_build_object('code', $2, 'error', $3))
     FROM wacta.is_passing($2) passing
    WHERE i.inbox_id = $1
@@ -291,7 +291,7 @@ BEGIN
      WHERE x.inbox_id = i.inbox_id;
   END LOOP;
   -- the next try is far enough away for all others to come first
-  UPDATE wacta.inbox x SET tries = x.tries + 1, retry_at = wacta.now() + interval '5 seconds' * 2 ^ x.tries WHERE x.inbox_id = i.inbox_id;
+  UPDATE wacta.inbox x SET tries = x.tries + 1, retry_at = wacta.now() + interval '2 seconds' * 2 ^ x.tries WHERE x.inbox_id = i.inbox_id;
   RETURN i.inbox_id;
 END
 $$;
