@@ -111,9 +111,7 @@ worker_end(WorkerState state, const char *reason)
 {
 	bool		news = worker_leave(state, reason);
 
-	/* "wacta courier" ends as "courier" */
-	ereport(news ? LOG : DEBUG1,
-			(errmsg("%s ends: %s", MyBgworkerEntry->bgw_type + strlen("wacta "), reason)));
+	ereport(news ? LOG : DEBUG1, (errmsg("%s ends: %s", MyBgworkerEntry->bgw_name, reason)));
 	proc_exit(0);
 }
 

@@ -34,6 +34,14 @@ COMMENT ON COLUMN wacta.inbox.tries IS 'How often applying it was begun by itsel
 COMMENT ON COLUMN wacta.inbox.retry_at IS 'Not before this, because something was in the way.';
 COMMENT ON COLUMN wacta.inbox.set_aside_at IS 'Since when it is not applied any more, because applying it never ended; wacta.replay() tries it anew.';
 COMMENT ON COLUMN wacta.inbox.due_at IS 'When it is to be applied, or its waiting items again; NULL: it needs nothing.';
+-- A body of a thousand statuses shrinks to a fifth with either method, in half a millisecond or in five.
+DO $$
+BEGIN
+  ALTER TABLE wacta.inbox ALTER body SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+  NULL;                                                  -- a server that was built without
+END
+$$;
 CREATE INDEX inbox_due ON wacta.inbox (due_at, inbox_id) WHERE due_at IS NOT NULL;
 CREATE INDEX inbox_source ON wacta.inbox (provider, kind, received_at) WHERE proved;
 CREATE INDEX inbox_unproved ON wacta.inbox (received_at) WHERE NOT proved;
@@ -90,7 +98,7 @@ CREATE FUNCTION wacta.refuse_webhook(provider text, kind text, body bytea, heade
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  hour  timestamptz := date_trunc('hour', wacta.now());
+  hour  timestamptz := date_trunc('hour', wacta.now(), 'UTC');
   -- what strangers make up is one name
   named text := CASE WHEN EXISTS (SELECT FROM wacta.channel c WHERE c.provider = $1)
                        OR EXISTS (SELECT FROM wacta.ivr_source s WHERE s.source = $1) THEN $1 ELSE 'unknown' END;
@@ -270,7 +278,7 @@ BEGIN
   applied := wacta.apply_each(due);
   alone := EXISTS (SELECT FROM wacta.inbox i WHERE i.due_at BETWEEN p_from AND now_at AND i.tries > 0);
   next := (SELECT i.due_at FROM wacta.inbox i WHERE i.due_at >= p_from ORDER BY i.due_at LIMIT 1);
-  wait_ms := least(86400000, greatest(0, ceil(extract(epoch FROM next - wacta.now()) * 1000)));
+  wait_ms := CASE WHEN next IS NOT NULL THEN least(86400000, greatest(0, ceil(extract(epoch FROM next - wacta.now()) * 1000))) END;
 END
 $$;
 COMMENT ON FUNCTION wacta.inbox_apply_due(integer, timestamptz) IS

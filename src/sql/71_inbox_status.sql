@@ -33,9 +33,9 @@ AS $$
                          FROM (SELECT i.applied_at FROM wacta.inbox i WHERE i.proved AND (i.provider, i.kind) = (s.provider, s.kind)
                                 ORDER BY i.received_at DESC LIMIT 1000) n) applied ON true
     FULL JOIN (SELECT w.provider,
-                      (sum(w.refused) FILTER (WHERE w.hour = date_trunc('hour', wacta.now())))::bigint AS this_hour,
-                      (sum(w.refused) FILTER (WHERE w.hour < date_trunc('hour', wacta.now())))::bigint AS last_hour
-                 FROM wacta.refused_webhook w WHERE w.hour >= date_trunc('hour', wacta.now()) - interval '1 hour' GROUP BY 1) r ON r.provider = s.provider
+                      (sum(w.refused) FILTER (WHERE w.hour = date_trunc('hour', wacta.now(), 'UTC')))::bigint AS this_hour,
+                      (sum(w.refused) FILTER (WHERE w.hour < date_trunc('hour', wacta.now(), 'UTC')))::bigint AS last_hour
+                 FROM wacta.refused_webhook w WHERE w.hour >= date_trunc('hour', wacta.now(), 'UTC') - interval '1 hour' GROUP BY 1) r ON r.provider = s.provider
 $$;
 COMMENT ON FUNCTION wacta.examine_inbox() IS 'The rows of the view wacta.inbox_status.';
 CREATE VIEW wacta.inbox_status AS SELECT * FROM wacta.examine_inbox();

@@ -127,7 +127,7 @@ AS $$
          'Compare the secret in the provider''s panel with yours.'
     FROM (SELECT x.provider, min(x.hour) AS hour, sum(x.refused) AS n, string_agg(DISTINCT x.reason, ', ') AS reasons
             -- what strangers send to paths that are none of ours does not count
-            FROM wacta.refused_webhook x WHERE x.hour >= date_trunc('hour', wacta.now()) - interval '1 hour' AND x.provider <> 'unknown' GROUP BY 1) r
+            FROM wacta.refused_webhook x WHERE x.hour >= date_trunc('hour', wacta.now(), 'UTC') - interval '1 hour' AND x.provider <> 'unknown' GROUP BY 1) r
    WHERE NOT EXISTS (SELECT FROM wacta.inbox_sources() s, LATERAL (SELECT FROM wacta.inbox i
                        WHERE i.proved AND (i.provider, i.kind) = (s.provider, s.kind) AND i.received_at >= r.hour LIMIT 1) i WHERE s.provider = r.provider)
   UNION ALL

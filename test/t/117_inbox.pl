@@ -252,7 +252,12 @@ wait_for_value($node, 'crm', q(SELECT state FROM wacta.inbox_worker_status() WHE
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE other');
 $node->safe_psql('postgres', 'DROP DATABASE other');
 cmp_ok(time - $began, '<', 10, 'none of which had to wait');
-sql('DROP EXTENSION wacta CASCADE');
+sql('BEGIN; DROP EXTENSION wacta CASCADE; CREATE EXTENSION wacta; SELECT wacta.create_roles(); COMMIT');
+sql(qq(SELECT wacta.add_ivr_source('calls', 'smartflo'); SELECT wacta.set_credential('calls', 'webhook_key', '$key')));
+sql(receive('again-1'));
+wait_for_value($node, 'crm', 'SELECT applied_at IS NOT NULL FROM wacta.inbox', 't', 'an extension that was replaced has its worker');
+sql('DROP EXTENSION wacta');
+$node->reload;
 wait_for('the worker goes with the extension', sub { $node->safe_psql('postgres', q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'wacta inbox')) eq '0' });
 
 # --- No worker: the request applies its own webhook
