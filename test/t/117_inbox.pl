@@ -216,8 +216,8 @@ $id = sql(q(SELECT wacta.receive_webhook('tata', 'whatsapp', '{"statuses": [{"id
 	'{"x-wacta-key": "a-key-of-the-channel-0123456789"}')));
 wait_for_value($node, 'crm', "SELECT waiting, applied_at IS NOT NULL FROM wacta.inbox WHERE inbox_id = $id", '1|t', 'a status before its message waits');
 sql(q(INSERT INTO wacta.template (name, components) VALUES ('pitch', '[{"type": "BODY", "text": "Hi"}]');
-	INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, expires_at) SELECT lead_id, 'pitch', 1, 1, now() + interval '1 day' FROM wacta.lead ORDER BY 1 LIMIT 1;
-	UPDATE wacta.message SET status = 'accepted', attempts = 1;
+	INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, expires_at, status, attempts)
+	SELECT lead_id, 'pitch', 1, 1, now() + interval '1 day', 'accepted', 1 FROM wacta.lead ORDER BY 1 LIMIT 1;
 	INSERT INTO wacta.attempt (lead_id, message_id, attempt, courier, ended_at, outcome, provider_id)
 	SELECT lead_id, message_id, 1, 0, now(), 'answered', 'wamid.early' FROM wacta.message));
 wait_for_value($node, 'crm', 'SELECT status FROM wacta.message', 'delivered', 'and is applied when it can be');
