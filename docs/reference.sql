@@ -18,7 +18,7 @@ CREATE TEMP VIEW routine AS
                 CASE WHEN p.proargmodes && '{o,b}' OR p.prorettype = 'void'::regtype THEN ''
                      ELSE format(' → `%s`', replace(pg_get_function_result(p.oid), 'timestamp with time zone', 'timestamptz')) END) AS signature,
          replace(replace(obj_description(p.oid, 'pg_proc'), '<', '&lt;'), E'\n', E'  \n') AS comment,
-         CASE WHEN p.proname ~ '^(lint_(body|footer|header|buttons?)|elements|has_emoji|variable_count|percent|examine_outbox|find_alerts)$' THEN 'internal'   -- parts of others
+         CASE WHEN p.proname ~ '^(lint_(body|footer|header|buttons?)|elements|has_emoji|variable_count|percent|examine_outbox|examine_inbox|counted_refusals|find_alerts)$' THEN 'internal'   -- parts of others
               WHEN has_function_privilege('wacta_agent', p.oid, 'EXECUTE') THEN 'agent'
               WHEN has_function_privilege('wacta_admin', p.oid, 'EXECUTE') THEN 'admin'
               WHEN has_function_privilege('wacta_courier', p.oid, 'EXECUTE') THEN 'courier'

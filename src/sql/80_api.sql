@@ -290,7 +290,7 @@ AS $$
 DECLARE
   headers jsonb := wacta_http.request_headers();
 BEGIN
-  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(wacta.webhook_provider(headers), 'whatsapp', $1, headers));
+  RETURN wacta_http.webhook_answer(wacta.receive_webhook(wacta.webhook_provider(headers), 'whatsapp', $1, headers));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_whatsapp(bytea) IS
@@ -324,7 +324,7 @@ BEGIN
   IF NOT FOUND THEN
     RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such IVR source';
   END IF;
-  RETURN wacta_http.call_answer(src.format, wacta_http.webhook_answer(wacta.ingest_webhook(src.source, 'ivr', $1, headers)));
+  RETURN wacta_http.call_answer(src.format, wacta_http.webhook_answer(wacta.receive_webhook(src.source, 'ivr', $1, headers)));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_ivr(bytea) IS
