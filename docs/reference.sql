@@ -96,7 +96,7 @@ SELECT format('| %s | `%s` | %s | %s |', route,
     (5, 'GET `/interactive-analytics/`', 'interactive_analytics', ''),
     (6, 'GET `/webhook/whatsapp/integration/`', 'webhook_challenge', ', with the verify token'),
     (7, 'POST `/webhook/whatsapp/integration/`, `…/delivery/`, `…/messages/`', 'webhook_whatsapp', ', with a signature or key'),
-    (8, 'POST, GET `/webhook/ivr/<source>/`', 'webhook_ivr', ', with the key'),
+    (8, 'POST, GET `/webhook/ivr/<source>/`', 'webhook_ivr', ', with the key or a signature'),
     (9, 'GET `/whatsapp-interactive/`, GET `/login/`', 'dashboard', '; others get the sign-in page'),
     (10, 'POST `/login/`', 'login', ''),
     (11, 'POST `/logout/`', 'logout', ''),
@@ -104,8 +104,8 @@ SELECT format('| %s | `%s` | %s | %s |', route,
   JOIN routine r ON r.schema = 'wacta_api' AND r.name = h.name
  ORDER BY nr;
 \qecho
-\qecho 'A key of a webhook is shown in the header `X-Wacta-Key`, as `?key=…`, as one more segment at the end of the path, as the'
-\qecho 'password of basic authentication, or as a bearer token. Staff show a session cookie (from `/login/`) or a JWT'
+\qecho 'A key of a webhook is shown in the header `X-Wacta-Key`, `X-Api-Key` or one of the site''s own, as `?key=…`, as one more segment'
+\qecho 'at the end of the path, as the password of basic authentication, or as a bearer token: see [webhooks.md](webhooks.md). Staff show a session cookie (from `/login/`) or a JWT'
 \qecho '(`Authorization: Bearer`, HS256 or RS256, claim `role`).'
 \qecho
 \qecho 'An error is JSON, `{"code", "message", "details", "hint"}`; `code` is the SQLSTATE. `PTxyz` is HTTP status xyz.'

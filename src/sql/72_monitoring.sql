@@ -53,6 +53,7 @@ AS $$
                                                     AND r.reached_at <= wacta.now() - interval '24 hours' LIMIT 10000) r) gone ON true
     LEFT JOIN LATERAL (SELECT i.received_at FROM wacta.inbox i WHERE i.proved AND (i.provider, i.kind) = (c.provider, 'whatsapp')
                         ORDER BY i.received_at DESC LIMIT 1) w ON true
+   WHERE c.sends
 $$;
 COMMENT ON FUNCTION wacta.examine_outbox() IS 'The rows of the view wacta.outbox_status.';
 CREATE VIEW wacta.outbox_status AS SELECT * FROM wacta.examine_outbox();

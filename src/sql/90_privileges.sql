@@ -80,6 +80,7 @@ BEGIN
     GRANT EXECUTE ON FUNCTION
       wacta.add_channel(text, text, text, text, text, text, text), wacta.pause_channel(text, text, timestamptz), wacta.resume_channel(text),
       wacta.set_credential(text, text, text, boolean), wacta.set_credential_file(text, text, text, boolean),
+      wacta.retire_credential(integer), wacta.set_webhook_access(text, cidr[], text),
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text), wacta.add_project(text, text, text, text, text, text, text),
       wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
@@ -97,6 +98,7 @@ BEGIN
     GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.error_rule, wacta.inbox, wacta.webhook_refusal, wacta.token_refusal,
       wacta.fence, wacta.fence_event TO %1$I;
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;
+    GRANT SELECT ON wacta.credential_list TO %1$I;
     GRANT SELECT (key_id, purpose, created_at, retired_at) ON wacta.signing_key TO %1$I;
     GRANT SELECT (staff_id, username, name, role, failures, locked_until, disabled_at, created_at), UPDATE (disabled_at, locked_until) ON wacta.staff TO %1$I
   $$, role);
