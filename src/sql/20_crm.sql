@@ -484,16 +484,6 @@ END
 $$;
 COMMENT ON FUNCTION wacta.living_lead(bigint) IS 'The lead that this one was merged into, or itself.';
 
-CREATE FUNCTION wacta.living_leads(leads bigint[]) RETURNS bigint[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN ARRAY(SELECT coalesce(m.merged_into, u.lead) FROM unnest($1) WITH ORDINALITY u(lead, n)
-                 LEFT JOIN wacta.merged_lead m ON m.lead_id = u.lead ORDER BY u.n);
-END
-$$;
-COMMENT ON FUNCTION wacta.living_leads(bigint[]) IS 'The leads that these were merged into, or themselves: for messages that were claimed before a merge.';
-
 -- Asked only when a lead is not found, so that nobody else pays for it.
 CREATE FUNCTION wacta.forwarded(lead_id bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
