@@ -32,6 +32,10 @@ CREATE FUNCTION wacta.hmac_sha256(data bytea, key bytea) RETURNS bytea
 LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wacta_hmac_sql';
 COMMENT ON FUNCTION wacta.hmac_sha256(bytea, bytea) IS 'HMAC-SHA256 (RFC 2104), 32 bytes.';
 
+CREATE FUNCTION wacta.hmac_sha1(data bytea, key bytea) RETURNS bytea
+LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wacta_hmac_sha1';
+COMMENT ON FUNCTION wacta.hmac_sha1(bytea, bytea) IS 'HMAC-SHA1 (RFC 2104), 20 bytes: for Twilio, which signs with it.';
+
 CREATE FUNCTION wacta.random_bytes(count integer) RETURNS bytea
 LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'wacta_random_bytes';
 COMMENT ON FUNCTION wacta.random_bytes(integer) IS '1 to 1024 bytes from the server''s strong random source.';

@@ -64,7 +64,8 @@ BEGIN
   ), ended AS (                  -- what ended an attempt once stands, but for a guess
     UPDATE wacta.attempt t
        SET ended_at = now_at, outcome = 'answered', http_status = a.http_status, elapsed_ms = a.elapsed_ms, started_at = a.started_at,
-           provider_id = coalesce(a.wamid, a.request_id)
+           -- Tata's answer has no wamid, but a webhook may have been faster
+           provider_id = coalesce(a.wamid, CASE WHEN a.wamid IS NULL THEN (SELECT m.wamid FROM wacta.message m WHERE m.message_id = a.message) END, a.request_id)
       FROM (SELECT a.*, o.ctid AS tid
               FROM a CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.attempt x
                                           WHERE x.lead_id = a.lead AND x.message_id = a.message AND x.attempt = a.attempt
@@ -160,16 +161,18 @@ END
 $$;
 COMMENT ON FUNCTION wacta.hold_channel(integer, boolean, timestamptz, text) IS 'Stops a sender until it is resumed, or pauses it until the time given.';
 
+-- Of several reasons always the same one is told, whatever their order; what somebody has written by hand stays.
 CREATE FUNCTION wacta.hold_template(template_id integer, why text, code integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  held text;
+  because text := concat_ws(' ', why, '(code ' || code || ')');
+  held    wacta.template;
 BEGIN
-  UPDATE wacta.template t SET held_reason = concat_ws(' ', why, '(code ' || code || ')')
-   WHERE t.template_id = $1 AND t.held_reason IS NULL RETURNING t.name INTO held;
-  IF FOUND THEN
-    RAISE LOG 'template "%" of wacta is held now: %', held, why
+  SELECT * INTO held FROM wacta.template t WHERE t.template_id = $1 FOR NO KEY UPDATE;
+  IF held.held_reason IS NULL OR (held.held_reason LIKE '%(code %)' AND held.held_reason > because) THEN
+    UPDATE wacta.template t SET held_reason = because WHERE t.template_id = $1;
+    RAISE LOG 'template "%" of wacta is held now: %', held.name, why
       USING HINT = 'Mend what it says, then set held_reason of wacta.template to NULL.';
   END IF;
 END

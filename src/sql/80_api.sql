@@ -260,9 +260,7 @@ CREATE FUNCTION wacta_api.webhook_challenge(mode text DEFAULT NULL, challenge te
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF $1 IS DISTINCT FROM 'subscribe' OR $2 IS NULL OR NOT EXISTS (
-       SELECT FROM wacta.channel c, wacta.secrets(c.channel_id, NULL, 'verify_token') s
-        WHERE wacta.equal_constant_time(s, convert_to($3, 'UTF8'))) THEN
+  IF $1 IS DISTINCT FROM 'subscribe' OR $2 IS NULL OR NOT wacta.is_verify_token($3) THEN
     RAISE SQLSTATE 'PT403' USING MESSAGE = 'the verify token is not ours';
   END IF;
   PERFORM wacta_http.respond(200, '{"Content-Type": "text/plain; charset=utf-8"}');
@@ -271,7 +269,7 @@ END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_challenge(text, text, text) IS
 $$The verification of a webhook's URL
-Meta's hub.mode, hub.challenge and hub.verify_token; answers the bare challenge.$$;
+Meta's hub.mode, hub.challenge and hub.verify_token; answers the bare challenge. Any valid verify_token of a channel will do.$$;
 
 CREATE FUNCTION wacta_http.webhook_answer(inbox_id bigint) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -291,35 +289,49 @@ CREATE FUNCTION wacta_api.webhook_whatsapp(bytea) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  headers  jsonb := wacta_http.request_headers();
-  -- who signs is Meta; who shows a key is the provider whose key it is
-  provider text := CASE WHEN wacta.header(headers, 'x-hub-signature-256') IS NOT NULL THEN 'meta'
-                        ELSE coalesce((SELECT c.provider FROM wacta.channel c
-                                        WHERE c.provider <> 'meta' AND wacta.unproved(c.provider, 'whatsapp', $1, headers) IS NULL LIMIT 1), 'unknown') END;
+  headers jsonb := wacta_http.request_headers();
 BEGIN
-  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(provider, 'whatsapp', $1, headers));
+  RETURN wacta_http.webhook_answer(wacta.receive_webhook(wacta.webhook_provider(headers), 'whatsapp', $1, headers));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_whatsapp(bytea) IS
 $$Webhooks of the WhatsApp providers
-Statuses, messages, preferences and template events. Meta signs the body (X-Hub-Signature-256); others show a key (X-Wacta-Key).$$;
+Statuses, messages, preferences and template events. Meta signs the body (X-Hub-Signature-256); Tata, 360dialog and Gupshup show a key
+(X-Wacta-Key). 200 for what is proved, whatever it holds; else 403.$$;
 
-CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS jsonb
+-- What answers a voice URL, Twilio and Plivo obey, and take JSON for a fault. This one gives them nothing to do.
+CREATE FUNCTION wacta_http.call_answer(format text, answer jsonb) RETURNS bytea
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  proved       boolean := answer ->> 'status' = 'ok';
+  instructions boolean := proved AND format IN ('twilio', 'plivo');
+BEGIN
+  PERFORM wacta_http.respond(CASE WHEN proved THEN 200 ELSE 403 END, jsonb_build_object('Content-Type',
+    CASE WHEN instructions THEN 'text/xml; charset=utf-8' ELSE 'application/json; charset=utf-8' END));
+  RETURN convert_to(CASE WHEN instructions THEN '<?xml version="1.0" encoding="UTF-8"?><Response/>' ELSE answer::text END, 'UTF8');
+END
+$$;
+COMMENT ON FUNCTION wacta_http.call_answer(text, jsonb) IS 'The answer to an IVR provider, in the language that it expects.';
+
+CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS wacta_http."*/*"
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   headers jsonb := wacta_http.request_headers();
-  named   text := wacta.header(headers, 'x-wacta-source');
+  src     wacta.ivr_source;
 BEGIN
-  IF NOT EXISTS (SELECT FROM wacta.ivr_source s WHERE s.source = named) THEN
+  SELECT * INTO src FROM wacta.ivr_source s WHERE s.source = wacta.header(headers, 'x-wacta-source');
+  IF NOT FOUND THEN
     RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such IVR source';
   END IF;
-  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(named, 'ivr', $1, headers));
+  RETURN wacta_http.call_answer(src.format, wacta_http.webhook_answer(wacta.receive_webhook(src.source, 'ivr', $1, headers)));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_ivr(bytea) IS
 $$Calls from an IVR provider
-JSON or form, proved by the source's key (X-Wacta-Key, basic authentication, or ?key=). The source is named in X-Wacta-Source.$$;
+JSON or form, proved by the source's key (X-Wacta-Key, basic authentication, ?key=, or a header of the source's own) or by Twilio's
+signature. The source is named in X-Wacta-Source; a GET comes as the form that its query is. Twilio and Plivo are answered in XML.$$;
 
 CREATE FUNCTION wacta_api.health() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
