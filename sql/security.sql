@@ -48,7 +48,7 @@ SELECT conrelid::regclass, conname FROM pg_constraint k
  WHERE contype = 'f' AND connamespace = 'wacta'::regnamespace
    AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indpred IS NULL AND (i.indkey::int2[])[0:array_length(k.conkey, 1) - 1] @> k.conkey)
    -- parents of which no row is ever deleted
-   AND k.confrelid <> ALL ('{wacta.channel,wacta.template,wacta.project,wacta.lead}'::regclass[]);
+   AND k.confrelid <> ALL ('{wacta.channel,wacta.template,wacta.project}'::regclass[]);
 
 -- The installed script takes nothing over: no OR REPLACE, no IF NOT EXISTS, but in the text of a function that runs later
 SELECT setting || '/extension/wacta--' || extversion || '.sql' AS script FROM pg_config, pg_extension WHERE pg_config.name = 'SHAREDIR' AND extname = 'wacta' \gset

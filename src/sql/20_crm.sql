@@ -334,9 +334,12 @@ AS $$
 DECLARE
   id bigint;
 BEGIN
-  LOOP
+  FOR turn IN 1 .. 100 LOOP                              -- in which it is merged, forgotten or made by others: once, as a rule
     SELECT i.lead_id INTO id FROM wacta.lead_identity i WHERE (i.kind, i.value) = ($1, $2);
     IF FOUND THEN
+      -- whoever is returned stays who they are until our transaction ends
+      PERFORM FROM wacta.lead l WHERE l.lead_id = id AND l.forgotten_at IS NULL FOR KEY SHARE;
+      CONTINUE WHEN NOT FOUND;
       UPDATE wacta.lead l SET name = coalesce($3, l.name), project_id = coalesce($4, l.project_id), updated_at = wacta.now()
        WHERE l.lead_id = id AND (l.name, l.project_id) IS DISTINCT FROM (coalesce($3, l.name), coalesce($4, l.project_id));
       RETURN id;
@@ -356,6 +359,7 @@ BEGIN
       RETURN id;
     END IF;
   END LOOP;
+  RAISE EXCEPTION 'could not find out whose identity this is' USING ERRCODE = '40001';
 END
 $$;
 COMMENT ON FUNCTION wacta.find_or_create_lead(text, text, text, integer, text) IS
@@ -479,16 +483,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.living_lead(bigint) IS 'The lead that this one was merged into, or itself.';
-
-CREATE FUNCTION wacta.living_leads(leads bigint[]) RETURNS bigint[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN ARRAY(SELECT coalesce(m.merged_into, u.lead) FROM unnest($1) WITH ORDINALITY u(lead, n)
-                 LEFT JOIN wacta.merged_lead m ON m.lead_id = u.lead ORDER BY u.n);
-END
-$$;
-COMMENT ON FUNCTION wacta.living_leads(bigint[]) IS 'The leads that these were merged into, or themselves: for messages that were claimed before a merge.';
 
 -- Asked only when a lead is not found, so that nobody else pays for it.
 CREATE FUNCTION wacta.forwarded(lead_id bigint) RETURNS bigint

@@ -56,7 +56,7 @@ $$;
 COMMENT ON FUNCTION wacta.mention_pattern(text[]) IS 'A regular expression for all ways to write these numbers and user ids.';
 
 CREATE FUNCTION wacta.without_person(value jsonb, pattern text) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF jsonb_typeof(value) = 'array' THEN
@@ -80,13 +80,13 @@ CREATE FUNCTION wacta.redacted_body(body bytea, kind text, pattern text, name te
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  parsed jsonb := CASE WHEN kind <> 'ivr' THEN wacta.try_jsonb(body) END;
-  rest   text := coalesce(wacta.without_person(parsed, pattern)::text, '');
+  parsed jsonb := CASE WHEN kind <> 'ivr' THEN wacta.read_json(body) END;
+  rest   text := coalesce(wacta.without_person(parsed, pattern)::text, '[]');
 BEGIN
-  RETURN convert_to(CASE WHEN rest ~ pattern OR strpos(rest, name) > 0 THEN '' ELSE rest END, 'UTF8');
+  RETURN convert_to(CASE WHEN rest ~ pattern OR strpos(rest, name) > 0 THEN '[]' ELSE rest END, 'UTF8');
 END
 $$;
-COMMENT ON FUNCTION wacta.redacted_body(bytea, text, text, text) IS 'A webhook''s body without what tells of a person.';
+COMMENT ON FUNCTION wacta.redacted_body(bytea, text, text, text) IS 'A webhook''s body without what tells of a person; [], which is nothing to apply, when that was all.';
 
 CREATE FUNCTION wacta.erase_inbox(pattern text, name text, after bigint) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -14,16 +14,19 @@ END
 $$;
 COMMENT ON FUNCTION wacta.read_answers(text[], bytea[]) IS 'The JSON of each answer, NULL where it is none.';
 
-CREATE FUNCTION wacta.lock_messages(leads bigint[], messages bigint[]) RETURNS void
+CREATE FUNCTION wacta.lock_messages(leads bigint[], messages bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
 AS $$
 BEGIN
   -- in one order: two couriers that settle at once, or a webhook between them, cannot deadlock; what is taken is updated in it, too
-  PERFORM FROM (SELECT u.* FROM unnest($1, $2) u(lead, message) ORDER BY u.message) u
-    CROSS JOIN LATERAL (SELECT FROM wacta.message q WHERE q.lead_id = u.lead AND q.message_id = u.message LIMIT 1 FOR NO KEY UPDATE) q;
+  PERFORM FROM (SELECT u.message FROM unnest($2) u(message) ORDER BY u.message) u
+    CROSS JOIN LATERAL (SELECT FROM wacta.message q WHERE q.message_id = u.message LIMIT 1 FOR NO KEY UPDATE) q;
+  RETURN ARRAY(SELECT coalesce(g.merged_into, u.lead) FROM unnest($1) WITH ORDINALITY u(lead, n)
+                 LEFT JOIN wacta.merged_lead g ON g.lead_id = u.lead ORDER BY u.n);
 END
 $$;
-COMMENT ON FUNCTION wacta.lock_messages(bigint[], bigint[]) IS 'Locks messages that are about to be settled.';
+COMMENT ON FUNCTION wacta.lock_messages(bigint[], bigint[]) IS
+'Locks messages that are about to be settled; returns their leads, which may have been merged since the claim.';
 
 -- Answers that the messages were taken, an array element each. The state follows the lattice: a webhook may have told more by
 -- now, and that stands; a message that was put back in doubt or queued meanwhile is taken all the same, and not sent again.
@@ -86,8 +89,7 @@ DECLARE
 BEGIN
   IF coalesce(cardinality(t.leads), 0) < cardinality(p_leads) THEN
     -- somebody had a message in hand, and what we looked for was no longer its newest version: with the locks, look again
-    p_leads := wacta.living_leads(p_leads);
-    PERFORM wacta.lock_messages(p_leads, p_messages);
+    p_leads := wacta.lock_messages(p_leads, p_messages);
     t := wacta.write_accepted(p_leads, $2, $3, $4, $5, $6, $7);
   END IF;
   IF array_remove(t.wa_ids, NULL) <> '{}' THEN
@@ -235,8 +237,7 @@ DECLARE
   verdict text;
 BEGIN
   IF false = ANY (taken) THEN
-    p_lead := wacta.living_leads(p_lead);
-    PERFORM wacta.lock_messages(p_lead, p_message);
+    p_lead := wacta.lock_messages(p_lead, p_message);
   END IF;
   accepted := 0; failed := 0; in_doubt := 0; retried := 0;
   IF NOT false = ANY (taken) THEN

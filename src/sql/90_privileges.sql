@@ -49,7 +49,8 @@ BEGIN
       wacta_api.interactive_analytics(text), wacta_api.dashboard(text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
       wacta.now(), wacta.normalize_phone(text, text), wacta.check_e164(text), wacta.percent(bigint, bigint),
       wacta.verify_token(text, bigint), wacta.mint_token(bigint, timestamptz), wacta.mint_link(bigint, text),
-      wacta.upsert_lead(text, text, text, text, text), wacta.lead_by_phone(text), wacta.add_note(bigint, text, text, timestamptz),
+      wacta.upsert_lead(text, text, text, text, text), wacta.lead_by_phone(text),
+      wacta.lead_by_number(text), wacta.read_number(text, text), wacta.number_forms(text), wacta.living_lead(bigint), wacta.add_note(bigint, text, text, timestamptz),
       wacta.log_ivr_call(text, text, text, text, timestamptz, text, text, text, integer, text, text, jsonb), wacta.process_ivr(integer),
       wacta.send_interactive(bigint, text), wacta.send_brochure(bigint), wacta.send_campaign(text, text, bigint[]),
       wacta.cancel_message(bigint, text), wacta.explain_send(bigint, text),
@@ -61,7 +62,7 @@ BEGIN
       wacta.analytics(integer) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
-      wacta.consent_event, wacta.suppression, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
+      wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
       wacta.click, wacta.ivr_call, wacta.ivr_source, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up TO %1$I
   $$, role);
@@ -84,6 +85,8 @@ BEGIN
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text), wacta.add_project(text, text, text, text, text, text, text),
       wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
+      wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
+      wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
       wacta.settle(bigint, text, text), wacta.send_now(text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
       wacta.receive_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
@@ -96,6 +99,7 @@ BEGIN
     GRANT UPDATE (name, project_id, status, stage, owner, source, updated_at) ON wacta.lead TO %1$I;
     GRANT UPDATE (status, status_reason, paused_until, is_default, display_phone, api_version, max_rate, portfolio_id, daily_budget) ON wacta.channel TO %1$I;
     GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.error_rule, wacta.inbox, wacta.webhook_refusal, wacta.token_refusal,
+      wacta.suppressed_identity, wacta.erasure,
       wacta.fence, wacta.fence_event TO %1$I;
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;
     GRANT SELECT ON wacta.credential_list TO %1$I;
