@@ -16,6 +16,24 @@ BEGIN
 END
 $$;
 
+-- Messages that the courier has claimed, the first of them 4711, and the answers that the provider will give it.
+CREATE TABLE test.answer (lead_id bigint, message_id bigint, attempt integer, body bytea);
+CREATE FUNCTION test.send(channel text, phones text[], answers jsonb[]) RETURNS bigint LANGUAGE sql AS $$
+  UPDATE wacta.channel SET is_default = false WHERE is_default;
+  UPDATE wacta.channel SET is_default = true WHERE name = $1;
+  SELECT wacta.upsert_lead(p, project => 'Green Acres') FROM unnest(phones) p;
+  SELECT setval('wacta.lead_or_message_id', 4710);
+  SELECT wacta.send_interactive(wacta.lead_by_phone(p)) FROM unnest(phones) WITH ORDINALITY u(p, n) ORDER BY n;
+  INSERT INTO test.answer SELECT lead_id, message_id, attempt, convert_to(answers[message_id - 4710]::text, 'UTF8') FROM wacta.courier_claim(0, 10000);
+  SELECT count(*) FROM test.answer;
+$$;
+CREATE FUNCTION test.settle() RETURNS bigint LANGUAGE sql AS $$
+  SELECT count(s) FROM (SELECT array_agg(lead_id) AS l, array_agg(message_id) AS m, array_agg(attempt) AS a, array_agg('answered'::text) AS o, array_agg(200) AS h,
+                               array_agg(NULL::integer) AS r, array_agg(body) AS b, array_agg(NULL::text) AS e, array_agg(1) AS ms
+                          FROM (SELECT * FROM test.answer ORDER BY lead_id, message_id) w) x, LATERAL wacta.courier_settle(l, m, a, o, h, r, b, e, ms) s
+   WHERE l IS NOT NULL
+$$;
+
 -- As it is before the webhooks.  The ids that come are told by their size from those that are there.
 CREATE TABLE test.before (name text, key text, data jsonb, PRIMARY KEY (name, key));
 CREATE FUNCTION test.remember() RETURNS bigint LANGUAGE sql AS $$
@@ -74,4 +92,54 @@ EXCEPTION WHEN SQLSTATE 'TEST0' THEN
   PERFORM setval('wacta.lead_or_message_id', 100000);
   RETURN lines;
 END
+$$;
+
+-- A plan is a list of bodies, each a list of the numbers of events (statuses) in it; "settle" stands for the courier, which
+-- settles what it has sent with the provider's answer then.  What each plan ends in is told once, with the first plan that did.
+CREATE FUNCTION test.body_of(provider text, statuses jsonb) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+  SELECT convert_to(CASE WHEN $1 = 'tata' THEN jsonb_build_object('statuses', $2)
+    ELSE jsonb_build_object('entry', jsonb_build_array(jsonb_build_object('id', '102290129340398', 'changes', jsonb_build_array(
+           jsonb_build_object('field', 'messages', 'value', jsonb_build_object('messaging_product', 'whatsapp', 'statuses', $2)))))) END::text, 'UTF8')
+$$;
+
+-- What waits is applied when it can be; nothing can be left once all has come.
+CREATE FUNCTION test.replay_until_none_waits() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  n bigint;
+BEGIN
+  FOR round IN 1 .. 3 LOOP
+    PERFORM wacta.replay(i.inbox_id) FROM (SELECT inbox_id FROM wacta.inbox WHERE waiting > 0 ORDER BY inbox_id) i;
+    SELECT count(*) INTO n FROM wacta.inbox WHERE waiting > 0;
+    EXIT WHEN n = 0;
+  END LOOP;
+  RETURN n;
+END
+$$;
+
+CREATE FUNCTION test.play(provider text, events jsonb, plan jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  part  jsonb;
+  body  bytea;
+  lines text;
+BEGIN
+  FOR part IN SELECT * FROM jsonb_array_elements(plan) LOOP
+    IF part = '"settle"' THEN
+      PERFORM test.settle();
+    ELSE
+      body := test.body_of($1, (SELECT jsonb_agg(events -> n::integer ORDER BY o) FROM jsonb_array_elements_text(part) WITH ORDINALITY p(n, o)));
+      PERFORM wacta.ingest_webhook($1, 'whatsapp', body, test.proof($1, body));
+    END IF;
+  END LOOP;
+  lines := 'waits: ' || (test.replay_until_none_waits() > 0);
+  lines := lines
+    || coalesce((SELECT E'\nerror: ' || string_agg(errors::text, E'\nerror: ' ORDER BY inbox_id) FROM wacta.inbox WHERE errors <> '[]'), '')
+    || coalesce((SELECT E'\n' || string_agg(c, E'\n') FROM test.changes() c), '');
+  RAISE SQLSTATE 'TEST0' USING MESSAGE = lines;
+EXCEPTION WHEN SQLSTATE 'TEST0' THEN
+  RETURN lines;
+END
+$$;
+CREATE FUNCTION test.plays(provider text, events jsonb, plans jsonb) RETURNS TABLE (times bigint, plan jsonb, outcome text) LANGUAGE sql AS $$
+  SELECT count(*), (array_agg(p ORDER BY n))[1], o
+    FROM jsonb_array_elements(plans) WITH ORDINALITY x(p, n), LATERAL test.play($1, $2, p) o GROUP BY o ORDER BY count(*) DESC
 $$;

@@ -60,17 +60,19 @@ my %secret = (app_secret => 'test-app-secret-0123456789', webhook_key => 'test-w
 $sent{stopped} = $sent{meta};
 my %besides = (stopped => q(SELECT wacta.opt_out(wacta.lead_by_phone('+16505551234'), 'stopped at WhatsApp');));
 
-# start(name): a cluster without couriers, and the worlds in it.
+# start(name, worlds => [names], sent => { world => [ [ number, id ], ... ] }, unanswered => 1, conf => ...): a cluster without
+# couriers, and the worlds in it; unanswered: the courier has not settled yet what it has sent.
 sub start
 {
 	my ($class, $name, %arg) = @_;
-	my $self = bless {}, $class;
+	my $self = bless { sent => { %sent, %{ $arg{sent} // {} } } }, $class;
 	my $node = $self->{node} = wacta_node($name // 'inbound', databases => [],
-		conf => join "\n", "wacta.databases = ''", 'fsync = off', $arg{conf} // '');
-	for my $world (@{ $arg{worlds} // [ sort keys %sent ] })
+		conf => join "\n", "wacta.databases = ''", 'fsync = off', 'log_statement = none', $arg{conf} // '');
+	for my $world (@{ $arg{worlds} // [ sort keys %{ $self->{sent} } ] })
 	{
 		create_database($node, $world);
-		$self->sql($world, $past . _site_sql() . _sent_sql($world) . ($besides{$world} // '') . slurp_file("$here/inbound.sql") . 'SELECT test.remember();');
+		$self->sql($world, join "\n", $past, slurp_file("$here/inbound.sql"), _site_sql(), $self->_sent_sql($world, $arg{unanswered}),
+			$besides{$world} // '', 'SELECT test.remember();');
 	}
 	return $self;
 }
@@ -98,44 +100,53 @@ sub _site_sql
 	  map { "SELECT wacta.set_credential('$_->[0]', '$_->[1]', '$secret{$_->[1]}');" } @secrets;
 }
 
-# Queued, claimed and answered as the courier does it; the first is message 4711.
+# Queued and claimed as the courier does it, and answered unless it has not got that far.
 sub _sent_sql
 {
-	my ($world) = @_;
-	my @sent = @{ $sent{$world} } or return '';
-	my $channel = { meta => 'main', stopped => 'main', gupshup => 'd360' }->{$world} // $world;
+	my ($self, $world, $unanswered) = @_;
+	my @sent = @{ $self->{sent}{$world} } or return '';
+	my $channel = { meta => 'main', stopped => 'main', calm => 'main', crowd => 'main', gupshup => 'd360' }->{$world} // $world;
 	my $answer = $channel eq 'main' ? q({"messages": [{"id": "%s"}]}) : q({"id": "%s"});
-	my $rows = join ', ', map { sprintf "($_, '%s', '$answer')", @{ $sent[$_] } } 0 .. $#sent;
-	return qq(
-		UPDATE wacta.channel SET is_default = false;
-		UPDATE wacta.channel SET is_default = true WHERE name = '$channel';
-		SELECT wacta.upsert_lead(phone, project => 'Green Acres') FROM (VALUES $rows) r(n, phone, answer);
-		SELECT setval('wacta.lead_or_message_id', 4710);
-		SELECT wacta.send_interactive(wacta.lead_by_phone(phone)) FROM (VALUES $rows) r(n, phone, answer) ORDER BY n;
-		SELECT count(*) FROM wacta.courier_claim(0, 100);
-		SELECT count(s) FROM (SELECT array_agg(lead_id ORDER BY n) leads, array_agg(message_id ORDER BY n) messages, array_agg(1) attempts, array_agg('answered'::text) outcomes,
-			array_agg(200) codes, array_agg(answer::bytea ORDER BY n) bodies FROM (VALUES $rows) r(n, phone, answer) JOIN wacta.message ON message_id = 4711 + n) x,
-			LATERAL wacta.courier_settle(leads, messages, attempts, outcomes, codes, array_fill(NULL::integer, ARRAY[cardinality(leads)]), bodies,
-				array_fill(NULL::text, ARRAY[cardinality(leads)]), array_fill(1, ARRAY[cardinality(leads)])) s;);
+	my ($phones, $answers) = map { join ', ', map { "'$_'" } @$_ } [ map { $_->[0] } @sent ], [ map { sprintf $answer, $_->[1] } @sent ];
+	return "SELECT test.send('$channel', ARRAY[$phones], ARRAY[$answers]::jsonb[]);" . ($unanswered ? '' : 'SELECT test.settle();');
 }
 
 # outcomes(world, [ provider, kind, again, body, ... ], ...): what each set of bodies leads to by itself, as test.outcome() tells it.
 sub outcomes
 {
 	my ($self, $world, @cases) = @_;
-	my $script = $present;
+	my $script = '';
 	for my $case (@cases)
 	{
 		my ($provider, $kind, $again, @bodies) = @$case;
 		$script .= sprintf "SELECT test.outcome('%s', '%s', ARRAY[%s]::bytea[], %s) || E'\\f';\n", $provider, $kind,
 		  join(', ', map { "'\\x" . unpack('H*', $_) . "'" } @bodies), $again ? 'true' : 'false';
 	}
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $self->{node}->connstr($world) ], '<', \$script, '>', \$out, '2>', \$err);
-	die $err if $err ne '';
-	my @outcomes = map { s/\A\s+|\s+\z//gr } split /\f/, $out;
+	my @outcomes = map { s/\A\s+|\s+\z//gr } split /\f/, $self->run($world, $script);
 	pop @outcomes;
 	return @outcomes;
+}
+
+# run(world, statements): what a session prints that goes on after an error; its errors die.
+sub run
+{
+	my ($self, $world, $script) = @_;
+	my ($out, $err) = ('', '');
+	$script = "$present\n$script";
+	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $self->{node}->connstr($world) ], '<', \$script, '>', \$out, '2>', \$err);
+	die $err if $err ne '';
+	return $out;
+}
+
+# run_together(world, statements, ...): a session each, at once; errors die.
+sub run_together
+{
+	my ($self, $world, @scripts) = @_;
+	my @sessions = map { { script => "$present\n$_", out => '', err => '' } } @scripts;
+	$_->{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $self->{node}->connstr($world) ], '<', \$_->{script}, '>', \$_->{out}, '2>', \$_->{err}) for @sessions;
+	$_->{run}->finish for @sessions;
+	die map { $_->{err} } @sessions if grep { $_->{err} ne '' } @sessions;
+	return;
 }
 
 # post(gateway, provider, kind, body): as the provider posts it; the answer.
