@@ -109,7 +109,7 @@ SELECT nr - pg_temp.nr(:id) AS nr, status, reason, wamid, attempts FROM pg_temp.
 -- A webhook that was faster than the answer stands
 SELECT wacta.send_interactive(:asha) AS id \gset
 SELECT count(*) FROM wacta.courier_claim(0, 10);
-SELECT wacta.apply_status(:asha, :id, 'delivered', wacta.now(), 'wamid.fast');
+SELECT wacta.apply_statuses(ARRAY[jsonb_build_object('id', 'wamid.fast', 'status', 'delivered', 'biz_opaque_callback_data', 'wacta:outbox:' || :id)]);
 SELECT pg_temp.settle(:id, 'unknown', error => 'time-out');
 SELECT status, wamid FROM pg_temp.state WHERE id = :id;
 
@@ -225,7 +225,7 @@ SELECT status, status_reason FROM wacta.channel WHERE name = 'main';
 SELECT wacta.resume_channel('main');
 -- a status by webhook may quote it too
 SELECT wacta.send_interactive(:asha) AS id \gset
-SELECT wacta.apply_provider_status(jsonb_build_object('status', 'failed', 'timestamp', '1756188080', 'biz_opaque_callback_data', 'wacta:outbox:' || :id, 'errors', '[{"code": 131026, "title": "token EAAG-second-token"}]'::jsonb));
+SELECT wacta.apply_statuses(ARRAY[jsonb_build_object('status', 'failed', 'timestamp', '1756188080', 'biz_opaque_callback_data', 'wacta:outbox:' || :id, 'errors', '[{"code": 131026, "title": "token EAAG-second-token"}]'::jsonb)]);
 SELECT status, reason, error_code FROM wacta.message WHERE message_id = :id;
 SELECT relname AS quoting FROM pg_class c, query_to_xml(format('SELECT x::text AS r FROM wacta.%I x', relname), true, false, '') t WHERE relnamespace = 'wacta'::regnamespace AND relkind = 'r' AND t::text LIKE '%EAAG-sec%';
 

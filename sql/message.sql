@@ -39,7 +39,8 @@ DECLARE
 BEGIN
   FOR o IN SELECT r.message_id, r.what, n.nr FROM told_in_order r, unnest(r.nrs) WITH ORDINALITY n(nr, place) ORDER BY r.message_id, n.place LOOP
     SELECT * INTO t FROM told x WHERE (x.what, x.nr) = (o.what, o.nr);
-    PERFORM wacta.apply_status(asha, o.message_id, t.status, to_timestamp(1756188000 + t.at), 'wamid.1', t.code, t.detail, t.pricing);
+    PERFORM wacta.apply_statuses(ARRAY[jsonb_build_object('id', 'wamid.1', 'status', t.status, 'timestamp', 1756188000 + t.at, 'pricing', t.pricing,
+      'biz_opaque_callback_data', 'wacta:outbox:' || o.message_id, 'errors', jsonb_build_array(jsonb_build_object('code', t.code, 'title', t.detail)))]);
   END LOOP;
 END
 $$;
@@ -47,7 +48,7 @@ SELECT what, count(*) AS orders, count(DISTINCT to_jsonb(m) - 'message_id') AS r
 SELECT DISTINCT what, m.status, m.reason, m.error_code AS code, m.accepted_at, m.sent_at, m.delivered_at, m.read_at, m.failed_at, m.pricing FROM told_in_order JOIN wacta.message m USING (message_id) ORDER BY 1;
 DELETE FROM wacta.message WHERE message_id IN (SELECT message_id FROM told_in_order);
 -- a status of a message that is not there is nobody's
-SELECT wacta.apply_status(:asha, 4711, 'read', wacta.now()), wacta.apply_status(:asha, :b, 'read', wacta.now()) AS of_another_lead, (SELECT count(*) FROM wacta.message WHERE status = 'read') AS read;
+SELECT wacta.apply_statuses(ARRAY['{"status": "read", "biz_opaque_callback_data": "wacta:outbox:4711"}'::jsonb]), (SELECT count(*) FROM wacta.message WHERE status = 'read') AS read;
 
 -- Each message is in exactly one state, always
 SELECT * FROM wacta.message_accounting \gx

@@ -188,16 +188,6 @@ CREATE VIEW wacta.message_in_doubt AS
 COMMENT ON VIEW wacta.message_in_doubt IS
 'Messages whose request may or may not have been taken. A status webhook settles them, or an operator with wacta.settle().';
 
--- How high a state stands for the webhooks' sake: whatever their order and repetition, the highest one counts.
--- failed stands below delivered and read, for a late "failed" does not undo what the person has seen.
-CREATE FUNCTION wacta.rank(status wacta.message_status) RETURNS integer
-LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT CASE status WHEN 'read' THEN 6 WHEN 'delivered' THEN 5 WHEN 'failed' THEN 4 WHEN 'sent' THEN 3
-                     WHEN 'accepted' THEN 2 ELSE 1 END
-$$;
-COMMENT ON FUNCTION wacta.rank(wacta.message_status) IS 'The height of a state in the lattice of statuses.';
-
 CREATE FUNCTION wacta.default_channel() RETURNS integer
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -353,38 +343,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.end_pending(bigint, wacta.message_status, text, text[]) IS 'Ends the person''s queued messages of these purposes; returns how many.';
-
--- A provider's word on a message (sent, delivered, read, failed). Times are the earliest told, the state is the highest.
-CREATE FUNCTION wacta.apply_status(lead_id bigint, message_id bigint, status wacta.message_status, happened_at timestamptz,
-                                   wamid text DEFAULT NULL, code integer DEFAULT NULL, detail text DEFAULT NULL, pricing jsonb DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  -- in a statement of its own: the next one sees the version that was waited for
-  PERFORM FROM wacta.message o WHERE (o.lead_id, o.message_id) = ($1, $2) FOR NO KEY UPDATE;
-  UPDATE wacta.message m
-     SET status       = CASE WHEN wacta.rank($3) > wacta.rank(m.status) THEN $3 ELSE m.status END,
-         reason       = CASE WHEN top > wacta.rank('failed') THEN NULL WHEN first_failure THEN coalesce($7, 'failed at the provider')
-                             WHEN top = wacta.rank('failed') THEN m.reason END,
-         error_code   = CASE WHEN top > wacta.rank('failed') THEN NULL WHEN first_failure THEN $6
-                             WHEN top = wacta.rank('failed') THEN m.error_code END,
-         lease_until  = NULL,
-         wamid        = coalesce(m.wamid, $5),
-         accepted_at  = least(m.accepted_at, $4),
-         sent_at      = CASE WHEN $3 = 'sent' THEN least(m.sent_at, $4) ELSE m.sent_at END,
-         delivered_at = CASE WHEN $3 = 'delivered' THEN least(m.delivered_at, $4) ELSE m.delivered_at END,
-         read_at      = CASE WHEN $3 = 'read' THEN least(m.read_at, $4) ELSE m.read_at END,
-         failed_at    = CASE WHEN $3 = 'failed' THEN least(m.failed_at, $4) ELSE m.failed_at END,
-         pricing      = greatest(m.pricing, $8)
-    -- of several failures the earliest is told, of several prices always the same, so that their order does not matter
-    FROM (SELECT o.lead_id, o.message_id, greatest(wacta.rank($3), wacta.rank(o.status)) AS top,
-                 $3 = 'failed' AND (o.failed_at, coalesce(o.error_code, 0)) > ($4, coalesce($6, 0)) IS NOT FALSE AS first_failure
-            FROM wacta.message o WHERE (o.lead_id, o.message_id) = ($1, $2)) was
-   WHERE (m.lead_id, m.message_id) = (was.lead_id, was.message_id);
-END
-$$;
-COMMENT ON FUNCTION wacta.apply_status(bigint, bigint, wacta.message_status, timestamptz, text, integer, text, jsonb) IS
-'Applies a status of the provider: any order, repetition or batch of the same statuses ends in the same row.';
 
 -- The provider has the message, whether its answer or its first webhook told so: both say it, whichever comes first counts.
 CREATE FUNCTION wacta.on_taken(leads bigint[], messages bigint[], purposes text[]) RETURNS void

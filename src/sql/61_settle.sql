@@ -19,7 +19,7 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
   -- in one order: two couriers that settle at once, or a webhook between them, cannot deadlock; what is taken is updated in it, too
-  PERFORM FROM (SELECT u.* FROM unnest($1, $2) u(lead, message) ORDER BY u.lead, u.message) u
+  PERFORM FROM (SELECT u.* FROM unnest($1, $2) u(lead, message) ORDER BY u.message) u
     CROSS JOIN LATERAL (SELECT FROM wacta.message q WHERE q.lead_id = u.lead AND q.message_id = u.message LIMIT 1 FOR NO KEY UPDATE) q;
 END
 $$;
@@ -43,7 +43,7 @@ BEGIN
            u.answer #>> '{contacts,0,wa_id}' AS wa_id, ltrim(u.answer #>> '{contacts,0,input}', '+') AS dialled
       FROM unnest(p_leads, p_messages, p_attempts, p_http_statuses, p_answers, p_elapsed, p_started)
            u(lead, message, attempt, http_status, answer, elapsed_ms, started_at)
-     ORDER BY u.lead, u.message
+     ORDER BY u.message
   ), changed AS (
     UPDATE wacta.message q
        SET status = CASE WHEN below THEN 'accepted' ELSE q.status END,
@@ -252,7 +252,7 @@ BEGIN
   FOR r IN
     SELECT * FROM unnest(p_lead, p_message, p_attempt, p_outcome, p_http_status, p_retry_after, answers, p_error, p_elapsed_ms, p_started_at, taken)
         AS u(lead, message, attempt, outcome, http_status, retry_after, answer, error, elapsed_ms, started_at, taken)
-     WHERE NOT u.taken ORDER BY lead, message
+     WHERE NOT u.taken ORDER BY message
   LOOP
     -- the attempt is the fence: a courier that comes late cannot overwrite its successor
     SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id, q.attempts) = (r.lead, r.message, r.attempt);

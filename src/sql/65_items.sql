@@ -8,20 +8,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.elements(jsonb) IS 'The elements of an array, or the object itself.';
 
-CREATE FUNCTION wacta.inbox_items(i wacta.inbox) RETURNS TABLE (kind text, item jsonb, value jsonb)
+CREATE FUNCTION wacta.inbox_items(i wacta.inbox) RETURNS TABLE (kind text, item jsonb, context jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   parsed jsonb;
 BEGIN
   parsed := CASE WHEN i.kind = 'ivr' AND NOT ltrim(encode(substr(i.body, 1, 64), 'escape'), E' \t\r\n') LIKE ANY ('{"{%","[%"}')
-                 THEN wacta.form_to_jsonb(convert_from(i.body, 'UTF8')) ELSE wacta.try_jsonb(i.body) END;
+                 THEN wacta.form_to_jsonb(convert_from(i.body, 'UTF8')) ELSE wacta.read_json(i.body) END;
   IF jsonb_typeof(parsed) IS NULL OR jsonb_typeof(parsed) NOT IN ('object', 'array') THEN
     RETURN QUERY SELECT 'unreadable', NULL::jsonb, NULL::jsonb;
   ELSIF i.kind = 'ivr' THEN
     RETURN QUERY SELECT 'call', e, e FROM wacta.elements(parsed) e;
   ELSE
-    RETURN QUERY SELECT x.kind, x.item, v.value FROM wacta.whatsapp_values(parsed) v, wacta.value_items(v.field, v.value) x;
+    RETURN QUERY SELECT x.kind, x.item, CASE WHEN x.kind <> 'status' THEN v.value END FROM wacta.whatsapp_values(parsed) v, wacta.value_items(v.field, v.value) x;
   END IF;
 EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
   RETURN QUERY SELECT 'unreadable', NULL::jsonb, NULL::jsonb;
@@ -65,7 +65,6 @@ BEGIN
     WHEN 'call' THEN
       PERFORM wacta.apply_ivr(i.provider, item);
       RETURN 'call';
-    WHEN 'status' THEN RETURN wacta.apply_provider_status(item);
     WHEN 'message' THEN RETURN wacta.apply_inbound(item, value);
     WHEN 'preference' THEN RETURN wacta.apply_preference(item);
     WHEN 'template' THEN RETURN wacta.apply_template_event(item);
