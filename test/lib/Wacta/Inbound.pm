@@ -57,7 +57,7 @@ my %sent = (
 my %secret = (app_secret => 'test-app-secret-0123456789', webhook_key => 'test-webhook-key-0123456789');
 
 # In the world of a resume the person has stopped before.
-$sent{stopped} = $sent{meta};
+$sent{$_} = $sent{meta} for qw(stopped more still);
 my %besides = (stopped => q(SELECT wacta.opt_out(wacta.lead_by_phone('+16505551234'), 'stopped at WhatsApp');));
 
 # start(name, worlds => [names], sent => { world => [ [ number, id ], ... ] }, unanswered => 1, conf => ...): a cluster without
@@ -105,7 +105,7 @@ sub _sent_sql
 {
 	my ($self, $world, $unanswered) = @_;
 	my @sent = @{ $self->{sent}{$world} } or return '';
-	my $channel = { meta => 'main', stopped => 'main', calm => 'main', crowd => 'main', gupshup => 'd360' }->{$world} // $world;
+	my $channel = { meta => 'main', stopped => 'main', more => 'main', still => 'main', calm => 'main', crowd => 'main', gupshup => 'd360' }->{$world} // $world;
 	my $answer = $channel eq 'main' ? q({"messages": [{"id": "%s"}]}) : q({"id": "%s"});
 	my ($phones, $answers) = map { join ', ', map { "'$_'" } @$_ } [ map { $_->[0] } @sent ], [ map { sprintf $answer, $_->[1] } @sent ];
 	return "SELECT test.send('$channel', ARRAY[$phones], ARRAY[$answers]::jsonb[]);" . ($unanswered ? '' : 'SELECT test.settle();');
@@ -149,14 +149,14 @@ sub run_together
 	return;
 }
 
-# post(gateway, provider, kind, body): as the provider posts it; the answer.
+# post(gateway, provider, kind, body, path => ..., type => ...): as the provider posts it; the answer.
 sub post
 {
-	my ($self, $gateway, $provider, $kind, $body) = @_;
-	my $path = $kind eq 'ivr' ? "/webhook/ivr/$provider/" : '/webhook/whatsapp/integration/';
+	my ($self, $gateway, $provider, $kind, $body, %with) = @_;
+	my $path = $with{path} // ($kind eq 'ivr' ? "/webhook/ivr/$provider/" : '/webhook/whatsapp/integration/');
 	my %proof = $provider eq 'meta' ? ('x-hub-signature-256' => 'sha256=' . hmac_sha256_hex($body, $secret{app_secret}))
 	  : ('x-wacta-key' => $secret{webhook_key});
-	my $type = $body =~ /^\s*[\[{]/ ? 'application/json' : 'application/x-www-form-urlencoded';
+	my $type = $with{type} // ($body =~ /^\s*[\[{]/ ? 'application/json' : 'application/x-www-form-urlencoded');
 	return $gateway->request(POST => $path, { headers => { %proof, 'content-type' => $type }, content => $body });
 }
 
