@@ -12,7 +12,7 @@ use Wacta::Fuzz;
 my $RUNS = 4000;
 my $SECONDS = 25;
 
-my $seed = $ENV{SEED} // int rand 1 << 30;
+my $seed = $ENV{SEED} || int rand 1 << 30;
 my $fuzz = Wacta::Fuzz->start(seed => $seed);
 $fuzz->replay_corpus;
 my $start = time;
@@ -25,6 +25,6 @@ my $findings = $fuzz->findings;
 is(join("\n", map { "$_ ($findings->{$_}{times} times)" } sort keys %$findings), '', 'nothing was wrong');
 for my $finding (values %$findings)
 {
-	diag(sprintf "%s: %s, %s, body %s: %s\n%.1500s", @$finding{qw(function provider kind)}, $finding->{n} // 'of the corpus', $finding->{what}, $finding->{body});
+	diag(sprintf "%s: %s, %s, body %s: %s\n%.1500s", map { $_ // '' } @$finding{qw(function provider kind n what body)});
 }
 done_testing();

@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 use Wacta;
 use Wacta::Inbound;
 
-my $seed = $ENV{SEED} // int rand 1 << 30;
+my $seed = $ENV{SEED} || int rand 1 << 30;
 srand $seed;
 note("SEED=$seed");
 

@@ -12,9 +12,9 @@ package Wacta::Fuzz;
 
 use strict;
 use warnings;
+use Cwd ();
 use Digest::SHA qw(sha256_hex);
 use File::Basename;
-use File::Spec;
 use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
@@ -23,7 +23,7 @@ use Wacta::Fuzz::Bodies;
 use Wacta::Fuzz::Minimizer;
 use Wacta::Inbound;
 
-my $here = File::Spec->rel2abs(dirname(__FILE__) . '/../../fuzz');
+my $here = Cwd::realpath(dirname(__FILE__) . '/../../fuzz');
 my @worlds = qw(meta more still);
 my $chunk = 400;          # bodies at once
 my $one_in = 8;           # is applied twice and taken back, as is one that is posted by HTTP
@@ -32,9 +32,9 @@ my $present = "SET wacta.fixed_now = '2026-08-04 11:30:45+05:30'; SET statement_
 sub start
 {
 	my ($class, %arg) = @_;
-	my $self = bless { seed => $arg{seed}, runs => 0, posted => 0, findings => {}, keep => $arg{keep} }, $class;
+	my $self = bless { seed => $arg{seed}, runs => 0, posted => 0, findings => {} }, $class;
 	$self->{bodies} = Wacta::Fuzz::Bodies->new($arg{seed});
-	$self->{inbound} = Wacta::Inbound->start('fuzz', worlds => \@worlds, conf => 'autovacuum_naptime = 5s');
+	$self->{inbound} = Wacta::Inbound->start('fuzz', worlds => \@worlds, conf => "autovacuum_naptime = 5s");
 	for my $world (@worlds)
 	{
 		$self->{inbound}->sql($world, slurp_file("$here/examine.sql") . 'SELECT test.remember();');
@@ -200,21 +200,22 @@ sub finish
 	{
 		my ($what, $sql) = @$_;
 		my $value = $inbound->sql('meta', $sql);
-		$self->{findings}{$what} = { what => "$what: $value", times => $value, provider => '', kind => '', body => '' } if $value ne '0';
+		$self->{findings}{$what} = { what => "$what: $value", times => $value } if $value ne '0';
 	}
 	my $err = '';
 	$node->psql('meta', "$present SET statement_timeout = 0; CALL test.wait_for_all();", stderr => \$err);
-	$self->{findings}{ signature("replay_waiting: $err") } = { what => "replay_waiting: $err", times => 1, provider => '', kind => '', body => '' } if $err =~ /\S/;
+	$self->{findings}{ signature("replay_waiting: $err") } = { what => "replay_waiting: $err", times => 1 } if $err =~ /\S/;
 	return;
 }
 
-# keep(finding): its body, as small as it can be, in the corpus; the name of the file.
+# keep(finding): its body, as small as it can be, in the corpus; the name of the file, or nothing when the body alone is not wrong.
 sub keep
 {
 	my ($self, $finding) = @_;
-	my $body = $finding->{function} && $finding->{function} ne 'post' ? $self->minimizer->minimize($finding) : $finding->{body};
-	my $name = "$here/corpus/" . join '.', $finding->{provider}, $finding->{kind}, substr(sha256_hex($body), 0, 8), 'body';
-	open my $out, '>:raw', $name or return "(could not write $name: $!)";
+	my $body = $finding->{function} eq 'post' ? $finding->{body} : $self->minimizer->minimize($finding);
+	return unless defined $body;
+	my $name = join '.', $finding->{provider}, $finding->{kind}, substr(sha256_hex($body), 0, 8), 'body';
+	open my $out, '>:raw', "$here/corpus/$name" or die "could not write $here/corpus/$name: $!";
 	print $out $body;
 	close $out;
 	return $name;

@@ -27,11 +27,11 @@ sub minimize
 	my ($self, $finding) = @_;
 	my $end = time + $patience;
 	my $body = $finding->{body};
-	return $body unless $self->wrong($finding, $body);    # it was not the body alone
+	return unless $self->wrong($finding, $body);    # it was not the body alone
 	while (time < $end)
 	{
 		my @smaller = sort { length $a <=> length $b } grep { length $_ < length $body } _without_a_part($body), _without_bytes($body);
-		my ($found) = (undef);
+		my $found;
 		while (@smaller && time < $end && !defined $found)
 		{
 			($found) = $self->wrong($finding, splice @smaller, 0, 50);
