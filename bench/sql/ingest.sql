@@ -27,7 +27,8 @@ CREATE FUNCTION body_of(first bigint, items integer) RETURNS bytea LANGUAGE sql 
       'metadata', jsonb_build_object('display_phone_number', '15550783881', 'phone_number_id', '106540352242922'),
       'statuses', (SELECT jsonb_agg(status_of(n)) FROM generate_series(first, first + items - 1) n)))))))::text, 'UTF8')
 $$;
-CREATE TABLE webhook (n integer GENERATED ALWAYS AS IDENTITY, body bytea, headers jsonb, ids bigint[], pricing jsonb[]);
+CREATE TABLE webhook (n integer PRIMARY KEY, body bytea, headers jsonb, ids bigint[], pricing jsonb[]);
+ALTER TABLE webhook ALTER body SET STORAGE EXTERNAL;       -- as it comes from a client, not compressed
 CREATE SEQUENCE told INCREMENT -1 MINVALUE 0 MAXVALUE 100000000 START :messages;
 
 -- so many webhooks of so many statuses each, of messages that none has told of yet
@@ -38,8 +39,8 @@ BEGIN
   TRUNCATE webhook;
   FOR w IN 1 .. webhooks LOOP
     first := setval('told', nextval('told') - items) + 1;
-    INSERT INTO webhook (body, headers, ids, pricing)
-    SELECT b, jsonb_build_object('X-Hub-Signature-256', 'sha256=' || encode(wacta.hmac_sha256(b, 'bench-app-secret-0123456789'), 'hex')),
+    INSERT INTO webhook (n, body, headers, ids, pricing)
+    SELECT w, b, jsonb_build_object('X-Hub-Signature-256', 'sha256=' || encode(wacta.hmac_sha256(b, 'bench-app-secret-0123456789'), 'hex')),
            ARRAY(SELECT 1000000000 + n FROM generate_series(first, first + items - 1) n ORDER BY n),
            ARRAY(SELECT status_of(n) -> 'pricing' FROM generate_series(first, first + items - 1) n)
       FROM body_of(first, items) b;
@@ -53,7 +54,8 @@ CREATE PROCEDURE ingest() LANGUAGE plpgsql AS $$
 DECLARE
   w record;
 BEGIN
-  FOR w IN SELECT body, headers FROM webhook ORDER BY n LOOP
+  FOR i IN 1 .. (SELECT max(n) FROM webhook) LOOP
+    SELECT body, headers INTO w FROM webhook WHERE n = i;
     PERFORM wacta.ingest_webhook('meta', 'whatsapp', w.body, w.headers);
     COMMIT;
   END LOOP;
@@ -63,7 +65,8 @@ CREATE PROCEDURE update_by_hand() LANGUAGE plpgsql AS $$
 DECLARE
   w record;
 BEGIN
-  FOR w IN SELECT ids, pricing FROM webhook ORDER BY n LOOP
+  FOR i IN 1 .. (SELECT max(n) FROM webhook) LOOP
+    SELECT ids, pricing INTO w FROM webhook WHERE n = i;
     UPDATE wacta.message m SET status = 'delivered', delivered_at = to_timestamp(1795370400), pricing = u.pricing
       FROM unnest(w.ids, w.pricing) u(id, pricing) WHERE m.message_id = u.id;
     COMMIT;
