@@ -18,7 +18,7 @@ CREATE TEMP VIEW routine AS
                 CASE WHEN p.proargmodes && '{o,b}' OR p.prorettype = 'void'::regtype THEN ''
                      ELSE format(' → `%s`', replace(pg_get_function_result(p.oid), 'timestamp with time zone', 'timestamptz')) END) AS signature,
          replace(replace(obj_description(p.oid, 'pg_proc'), '<', '&lt;'), E'\n', E'  \n') AS comment,
-         CASE WHEN p.proname ~ '^(lint_(body|footer|header|buttons?)|elements|has_emoji|variable_count|percent|examine_outbox|find_alerts)$' THEN 'internal'   -- parts of others
+         CASE WHEN p.proname ~ '^(lint_(body|footer|header|buttons?)|elements|has_emoji|variable_count|percent|examine_outbox|examine_inbox|counted_refusals|find_alerts)$' THEN 'internal'   -- parts of others
               WHEN has_function_privilege('wacta_agent', p.oid, 'EXECUTE') THEN 'agent'
               WHEN has_function_privilege('wacta_admin', p.oid, 'EXECUTE') THEN 'admin'
               WHEN has_function_privilege('wacta_courier', p.oid, 'EXECUTE') THEN 'courier'
@@ -96,7 +96,7 @@ SELECT format('| %s | `%s` | %s | %s |', route,
     (5, 'GET `/interactive-analytics/`', 'interactive_analytics', ''),
     (6, 'GET `/webhook/whatsapp/integration/`', 'webhook_challenge', ', with the verify token'),
     (7, 'POST `/webhook/whatsapp/integration/`, `…/delivery/`, `…/messages/`', 'webhook_whatsapp', ', with a signature or key'),
-    (8, 'POST, GET `/webhook/ivr/<source>/`', 'webhook_ivr', ', with the key'),
+    (8, 'POST, GET `/webhook/ivr/<source>/`', 'webhook_ivr', ', with the key or a signature'),
     (9, 'GET `/whatsapp-interactive/`, GET `/login/`', 'dashboard', '; others get the sign-in page'),
     (10, 'POST `/login/`', 'login', ''),
     (11, 'POST `/logout/`', 'logout', ''),
@@ -104,8 +104,8 @@ SELECT format('| %s | `%s` | %s | %s |', route,
   JOIN routine r ON r.schema = 'wacta_api' AND r.name = h.name
  ORDER BY nr;
 \qecho
-\qecho 'A key of a webhook is shown in the header `X-Wacta-Key`, as `?key=…`, as one more segment at the end of the path, as the'
-\qecho 'password of basic authentication, or as a bearer token. Staff show a session cookie (from `/login/`) or a JWT'
+\qecho 'A key of a webhook is shown in the header `X-Wacta-Key`, `X-Api-Key` or one of the site''s own, as `?key=…`, as one more segment'
+\qecho 'at the end of the path, as the password of basic authentication, or as a bearer token: see [webhooks.md](webhooks.md). Staff show a session cookie (from `/login/`) or a JWT'
 \qecho '(`Authorization: Bearer`, HS256 or RS256, claim `role`).'
 \qecho
 \qecho 'An error is JSON, `{"code", "message", "details", "hint"}`; `code` is the SQLSTATE. `PTxyz` is HTTP status xyz.'

@@ -119,7 +119,7 @@ SELECT wacta.now() - last_webhook_at AS last_webhook FROM wacta.outbox_status;
 SELECT pg_temp.advance('62 minutes') \g /dev/null
 SELECT wacta.ingest_webhook('smartflo', 'ivr', '{}', '{"X-Wacta-Key": "a wrong key of some length"}') > 0;
 SELECT * FROM pg_temp.alerts;
-SELECT pg_temp.advance('62 minutes') \g /dev/null
+SELECT pg_temp.advance('2 hours') \g /dev/null
 SELECT * FROM pg_temp.alerts;
 
 -- Calls that nobody processes

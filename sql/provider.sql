@@ -51,7 +51,7 @@ SELECT what, r.body #>> '{template,components,0,parameters,0,text}' AS customer_
                (7, 'unicode', 'आशा 🌸', NULL), (8, 'JSON', '"}],"to":"+911234567890"', NULL), (9, 'a number', '12', '{"customer_name": 12, "project_name": {"a": 1}}'::jsonb), (10, 'null', 'x', '{"customer_name": null}')) v(nr, what, name, variables),
        LATERAL (SELECT m.* FROM wacta.message m WHERE m.message_id = :pitch) base,
        LATERAL (SELECT wacta.build_request(ROW(base.lead_id, base.message_id, base.purpose, base.channel_id, base.template_id, base.project_id, coalesce(v.variables, jsonb_build_object('customer_name', v.name)), base.status, base.reason, base.enqueued_at,
-         base.due_at, base.expires_at, base.attempts, base.claimed_by, base.lease_until, base.wamid, base.provider_request_id, base.accepted_at, base.sent_at, base.delivered_at, base.read_at, base.failed_at, base.error_code, base.pricing, base.cost)::wacta.message) AS q) b,
+         base.due_at, base.expires_at, base.attempts, base.claimed_by, base.lease_until, base.wamid, base.provider_request_id, base.accepted_at, base.sent_at, base.delivered_at, base.read_at, base.failed_at, base.error_code, base.pricing, base.cost, base.failures)::wacta.message) AS q) b,
        LATERAL (SELECT (b.q).body) r ORDER BY nr;
 -- without a name, without a project
 SELECT wacta.send_interactive(wacta.upsert_lead('9876500002')) AS id \gset

@@ -20,7 +20,7 @@ SELECT signature FROM pg_temp.func WHERE name !~ '^wacta(_api|_http)?\.';
 -- call for each batch or each message: they have their caller's, and nobody but the owner may call them
 SELECT signature, proconfig FROM pg_temp.func
  WHERE lanname <> 'c' AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
-   AND NOT (name = ANY ('{wacta.room_for,wacta.due_lanes,wacta.fence_is_fresh,wacta.read_answers,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.try_jsonb,wacta.on_taken,wacta.rank}')
+   AND NOT (name = ANY ('{wacta.room_for,wacta.due_lanes,wacta.fence_is_fresh,wacta.read_answers,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.try_jsonb,wacta.on_taken,wacta.rank,wacta.is_number}')
             AND proconfig IS NULL AND NOT prosecdef AND NOT EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee <> proowner));
 -- only these languages
 SELECT DISTINCT lanname FROM pg_temp.func WHERE lanname NOT IN ('c', 'sql', 'plpgsql');
@@ -48,7 +48,7 @@ SELECT conrelid::regclass, conname FROM pg_constraint k
  WHERE contype = 'f' AND connamespace = 'wacta'::regnamespace
    AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indpred IS NULL AND (i.indkey::int2[])[0:array_length(k.conkey, 1) - 1] @> k.conkey)
    -- parents of which no row is ever deleted
-   AND k.confrelid <> ALL ('{wacta.channel,wacta.template,wacta.project,wacta.lead}'::regclass[]);
+   AND k.confrelid <> ALL ('{wacta.channel,wacta.template,wacta.project}'::regclass[]);
 
 -- The installed script takes nothing over: no OR REPLACE, no IF NOT EXISTS, but in the text of a function that runs later
 SELECT setting || '/extension/wacta--' || extversion || '.sql' AS script FROM pg_config, pg_extension WHERE pg_config.name = 'SHAREDIR' AND extname = 'wacta' \gset

@@ -14,7 +14,7 @@
  *	updates rows
  *	closes its entries				reads the clock, then begins to claim
  *	waits for who is sending		commits the claim
- *	commits							starts to send (CourierSlot.sending is odd)
+ *	commits							starts to send (WorkerSlot.sending is odd)
  *	advances the clock,				before each request: is an entry closed, or
  *	stamps its entries with it,		stamped later than the claim's clock?
  *	opens them						stops sending (even)
@@ -23,7 +23,7 @@
  * what is left of them is refused.  Claims that have read the clock at or above
  * it have a snapshot that sees the withdrawal.  In between the entry is closed.
  *
- * The closing and the change of CourierSlot.sending are full barriers, each before
+ * The closing and the change of WorkerSlot.sending are full barriers, each before
  * a look at the other's side, so one of two holds: the courier sees the entry
  * closed, or we see it sending and wait until it has stopped.  Either way no
  * request begins between our look and the commit.  The courier waits for nobody
@@ -194,7 +194,7 @@ hold(HeldKind kind, int64 id)
 
 /* Is it still in the same round of sending, and is that any of our business? */
 static bool
-is_sending(CourierSlot *slot, uint64 round)
+is_sending(WorkerSlot *slot, uint64 round)
 {
 	bool		ours;
 
@@ -208,7 +208,7 @@ is_sending(CourierSlot *slot, uint64 round)
 
 /* It takes microseconds, unless the courier's process has been stopped. */
 static void
-wait_until_sent(CourierSlot *slot, uint64 round)
+wait_until_sent(WorkerSlot *slot, uint64 round)
 {
 	long		nap = FIRST_NAP_US;
 	long		waited = 0;
@@ -241,7 +241,7 @@ close_held(void)
 	pg_memory_barrier();
 	for (i = 0; i < wacta_shared->n_slots; i++)
 	{
-		CourierSlot *slot = &wacta_shared->slot[i];
+		WorkerSlot *slot = &wacta_shared->slot[i];
 		uint64		round = pg_atomic_read_u64(&slot->sending);
 
 		if (round % 2 == 1)

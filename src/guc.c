@@ -35,10 +35,10 @@ char	   *wacta_secret_dir = NULL;
 /* Pins wacta.now(), for tests. */
 char	   *wacta_fixed_now = NULL;
 
-/* Databases that get couriers, separated by commas. */
+/* Databases that get couriers and an inbox worker, separated by commas. */
 char	   *wacta_databases = NULL;
 
-/* Role that couriers connect as. */
+/* Role that couriers and inbox workers connect as. */
 char	   *wacta_worker_role = NULL;
 
 /* Couriers in each database. */
@@ -166,12 +166,12 @@ static void
 define_launcher_gucs(void)
 {
 	DefineCustomStringVariable("wacta.databases",
-							   "Lists the databases that get couriers.",
+							   "Lists the databases that get couriers and an inbox worker.",
 							   NULL,
 							   &wacta_databases, "",
 							   PGC_SIGHUP, GUC_LIST_INPUT, check_list, NULL, NULL);
 	DefineCustomStringVariable("wacta.worker_role",
-							   "Sets the role that couriers connect as.",
+							   "Sets the role that couriers and inbox workers connect as.",
 							   "It must be able to log in and must not be a superuser.",
 							   &wacta_worker_role, "wacta_courier",
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
@@ -182,7 +182,7 @@ define_launcher_gucs(void)
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("wacta.max_databases",
-								"Sets the number of databases that can have couriers.",
+								"Sets the number of databases that can have couriers and an inbox worker.",
 								NULL,
 								&wacta_max_databases, 16, 1, 1000,
 								PGC_POSTMASTER, 0, NULL, NULL, NULL);

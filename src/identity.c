@@ -147,8 +147,8 @@ PG_FUNCTION_INFO_V1(wacta_note_fence);
 Datum
 wacta_note_fence(PG_FUNCTION_ARGS)
 {
-	static char told[COURIER_ERROR_LEN];
-	char		error[COURIER_ERROR_LEN] = "";
+	static char told[WORKER_ERROR_LEN];
+	char		error[WORKER_ERROR_LEN] = "";
 	char	   *problem;
 
 	if (!am_courier())
@@ -157,7 +157,7 @@ wacta_note_fence(PG_FUNCTION_ARGS)
 	{
 		problem = text_to_cstring(PG_GETARG_TEXT_PP(0));
 		snprintf(error, sizeof(error), "held until wacta.unfence(reason) is run: %s", problem);
-		courier_note_error(error);
+		worker_note_error(error);
 		if (strcmp(error, told) != 0)
 			ereport(LOG,
 					(errmsg("%s sends nothing: %s", MyBgworkerEntry->bgw_name, problem),

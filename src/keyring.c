@@ -105,6 +105,14 @@ relation_owner(Oid relid)
 	return owner;
 }
 
+static KeyPurpose
+purpose_of(const char *name)
+{
+	if (strcmp(name, "session") == 0)
+		return KEY_SESSION;
+	return strcmp(name, "person") == 0 ? KEY_PERSON : KEY_LINK;
+}
+
 /* Row i of the current SPI result; the key is decrypted no longer than it takes to make it ready. */
 static void
 read_key(uint64 i, SigningKey *key)
@@ -118,7 +126,7 @@ read_key(uint64 i, SigningKey *key)
 	MemoryContext caller = MemoryContextSwitchTo(KeyringContext);
 
 	key->key_id = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
-	key->purpose = strcmp(purpose, "session") == 0 ? KEY_SESSION : KEY_LINK;
+	key->purpose = purpose_of(purpose);
 	key->retired = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
 	key->hmac = wacta_hmac_key((const uint8 *) VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
 	MemoryContextSwitchTo(caller);

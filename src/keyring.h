@@ -13,7 +13,8 @@
 typedef enum KeyPurpose
 {
 	KEY_LINK,					/* signs customers' links */
-	KEY_SESSION					/* signs staff sessions (JWT, HS256) */
+	KEY_SESSION,				/* signs staff sessions (JWT, HS256) */
+	KEY_PERSON					/* hides numbers that are kept only to be known again */
 } KeyPurpose;
 
 /* One key, ready to sign with.  Valid until the next keyring_*() call. */

@@ -1,21 +1,22 @@
 /*
  * launcher.c
- *	  Starts a courier for each database in wacta.databases, and keeps it so.
+ *	  Starts couriers and an inbox worker for each database in wacta.databases,
+ *	  and keeps it so.
  *
  * The launcher connects to no database and reads shared catalogs alone (roster.c).  It
  * handles, in any order and combination:
  *
- *	- a change of the settings: couriers that are no longer wanted are stopped;
+ *	- a change of the settings: workers that are no longer wanted are stopped;
  *	- a database, a role or the extension that is missing: asked for again once a
  *	  minute, and at once after a transaction that ran CREATE EXTENSION;
- *	- a courier that fails: restarted after 1 s to 60 s, forgotten when it has
+ *	- a worker that fails: restarted after 1 s to 60 s, forgotten when it has
  *	  run for a minute;
  *	- no free background worker: the same, and it says so in the log;
  *	- a backend that needs the database free (lifecycle.c): nothing is started
  *	  there until its transaction ends;
- *	- its own restart: couriers that run are adopted, not stopped.
+ *	- its own restart: workers that run are adopted, not stopped.
  *
- * A courier is never restarted by the postmaster, which could not tell that its
+ * A worker is never restarted by the postmaster, which could not tell that its
  * database is being dropped.
  *
  * Copyright (c) 2026, the wacta authors
@@ -54,43 +55,57 @@ typedef struct SlotNote
 	bool		blocked;		/* there was a problem at the last look */
 } SlotNote;
 
+/* How a worker of each kind is started, and what the log calls it. */
+static const struct
+{
+	const char *library;
+	const char *function;
+	const char *type;
+	const char *label;
+}			kinds[] = {
+	[WORKER_COURIER] = {"wacta_courier", "wacta_courier_main", "wacta courier", "a courier"},
+	[WORKER_INBOX] = {"wacta", "wacta_inbox_main", "wacta inbox", "the inbox worker"}
+};
+
 static SlotNote *notes;
 static MemoryContext PassContext;	/* reset at each pass */
 static bool complained_of_databases = false;
 
 /* ---- Slots: the caller of these holds the lock ---- */
 
-/* The slot of a courier, made if there is room; else -1. */
+/* The slot of a worker, made if there is room; else -1. */
 static int
-slot_for(const char *database, int number)
+slot_for(const char *database, WorkerKind kind, int number)
 {
 	int			room = -1;
 	int			i;
 
 	for (i = 0; i < wacta_shared->n_slots; i++)
 	{
-		CourierSlot *slot = &wacta_shared->slot[i];
+		WorkerSlot *slot = &wacta_shared->slot[i];
 
 		if (!slot->in_use)
 			room = room < 0 ? i : room;
-		else if (slot->number == number && strcmp(NameStr(slot->database), database) == 0)
+		else if (slot->kind == kind && slot->number == number &&
+				 strcmp(NameStr(slot->database), database) == 0)
 			return i;
 	}
 	if (room >= 0)
 	{
-		CourierSlot *slot = &wacta_shared->slot[room];
+		WorkerSlot *slot = &wacta_shared->slot[room];
 
 		slot->in_use = true;
 		namestrcpy(&slot->database, database);
+		slot->kind = kind;
 		slot->number = number;
-		slot_set_state(slot, COURIER_WAITING);
+		slot_set_state(slot, WORKER_WAITING);
 	}
 	return room;
 }
 
 /* Forgets a slot.  The generation goes on, so that a late starter is noticed. */
 static void
-free_slot(CourierSlot *slot)
+free_slot(WorkerSlot *slot)
 {
 	int			i;
 
@@ -99,20 +114,20 @@ free_slot(CourierSlot *slot)
 	slot->generation++;
 	slot->since = slot->last_error_at = 0;
 	slot->starts = slot->failures = 0;
-	slot->look_again = false;
+	slot->has_run = slot->look_again = false;
 	slot->last_error[0] = '\0';
 	for (i = 0; i < COURIER_COUNTERS; i++)
 		pg_atomic_write_u64(&slot->counter[i], 0);
 }
 
 /*
- * The flag goes first: a courier that is told to stop while it starts exits by
+ * The flag goes first: a worker that is told to stop while it starts exits by
  * itself once it looks, whatever became of the signal.
  */
 static void
-stop_courier(CourierSlot *slot)
+stop_worker(WorkerSlot *slot)
 {
-	if (slot->state != COURIER_RUNNING || slot->stopping)
+	if (slot->state != WORKER_RUNNING || slot->stopping)
 		return;
 	slot->stopping = true;
 	kill(slot->pid, SIGTERM);
@@ -122,20 +137,20 @@ stop_courier(CourierSlot *slot)
 static bool
 update_slot(int i, const Wanted *w)
 {
-	CourierSlot *slot = &wacta_shared->slot[i];
+	WorkerSlot *slot = &wacta_shared->slot[i];
 	SlotNote   *note = &notes[i];
 	bool		news = false;
 
 	note->wanted = true;
 	if (slot->database_oid != w->database_oid || slot->role_oid != w->role_oid)
 	{
-		stop_courier(slot);
-		if (slot->state == COURIER_RUNNING)
+		stop_worker(slot);
+		if (slot->state == WORKER_RUNNING)
 			return false;		/* the new values when it has gone */
 		slot->generation++;
 		slot->database_oid = w->database_oid;
 		slot->role_oid = w->role_oid;
-		slot_set_state(slot, COURIER_WAITING);
+		slot_set_state(slot, WORKER_WAITING);
 	}
 	if (w->problem == NULL)
 	{
@@ -145,14 +160,14 @@ update_slot(int i, const Wanted *w)
 		return false;
 	}
 
-	stop_courier(slot);
-	if (slot->state == COURIER_RUNNING || slot->state == COURIER_STARTING)
+	stop_worker(slot);
+	if (slot->state == WORKER_RUNNING || slot->state == WORKER_STARTING)
 		return false;
 	news = !note->blocked || strcmp(slot->last_error, w->problem) != 0;
 	if (news)
 	{
 		slot_set_error(slot, w->problem);
-		slot_set_state(slot, COURIER_ABSENT);
+		slot_set_state(slot, WORKER_ABSENT);
 	}
 	note->blocked = true;
 	return news;
@@ -166,12 +181,12 @@ retire_slots(void)
 
 	for (i = 0; i < wacta_shared->n_slots; i++)
 	{
-		CourierSlot *slot = &wacta_shared->slot[i];
+		WorkerSlot *slot = &wacta_shared->slot[i];
 
 		if (!slot->in_use || notes[i].wanted)
 			continue;
-		stop_courier(slot);
-		if (slot->state != COURIER_RUNNING)
+		stop_worker(slot);
+		if (slot->state != WORKER_RUNNING)
 		{
 			free_slot(slot);
 			notes[i].blocked = false;
@@ -190,6 +205,17 @@ complain_of_databases(void)
 				 errmsg("\"wacta.databases\" lists more databases than there is room for"),
 				 errhint("You might need to increase \"wacta.max_databases\".")));
 	complained_of_databases = true;
+}
+
+/* Adapts the slot of one worker; false when there is no room for it. */
+static bool
+sync_slot(const Wanted *w, WorkerKind kind, int number, bool *news)
+{
+	int			i = slot_for(w->database, kind, number);
+
+	if (i >= 0 && update_slot(i, w))
+		*news = true;
+	return i >= 0;
 }
 
 /* Brings the slots in line with the settings and the catalogs. */
@@ -211,16 +237,12 @@ sync_slots(void)
 
 		LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 		for (n = 0; n < wacta_couriers_per_database; n++)
-		{
-			i = slot_for(w->database, n);
-			overflow |= i < 0;
-			if (i >= 0 && update_slot(i, w))
-				news = true;
-		}
+			overflow |= !sync_slot(w, WORKER_COURIER, n, &news);
+		overflow |= !sync_slot(w, WORKER_INBOX, 0, &news);
 		LWLockRelease(wacta_shared->lock);
 		if (news)
 			ereport(LOG,
-					(errmsg("no courier for database \"%s\": %s", w->database, w->problem)));
+					(errmsg("no workers for database \"%s\": %s", w->database, w->problem)));
 	}
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	retire_slots();
@@ -237,7 +259,7 @@ sync_slots(void)
 static bool
 last_worker_is_gone(int i)
 {
-	CourierSlot *slot = &wacta_shared->slot[i];
+	WorkerSlot *slot = &wacta_shared->slot[i];
 	pid_t		pid;
 
 	if (notes[i].handle == NULL)
@@ -247,7 +269,7 @@ last_worker_is_gone(int i)
 	pfree(notes[i].handle);
 	notes[i].handle = NULL;
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
-	if (slot->in_use && slot->state == COURIER_STARTING)
+	if (slot->in_use && slot->state == WORKER_STARTING)
 		slot_fail(slot, "could not be started, see the server log");
 	LWLockRelease(wacta_shared->lock);
 	return true;
@@ -263,10 +285,10 @@ any_is_leaving(void)
 	LWLockAcquire(wacta_shared->lock, LW_SHARED);
 	for (i = 0; i < wacta_shared->n_slots && !leaving; i++)
 	{
-		CourierSlot *slot = &wacta_shared->slot[i];
+		WorkerSlot *slot = &wacta_shared->slot[i];
 
 		leaving = notes[i].handle != NULL &&
-			slot->state != COURIER_STARTING && slot->state != COURIER_RUNNING;
+			slot->state != WORKER_STARTING && slot->state != WORKER_RUNNING;
 	}
 	LWLockRelease(wacta_shared->lock);
 	return leaving;
@@ -277,15 +299,15 @@ any_is_leaving(void)
  * as the test for a suspension.  Otherwise *wait is cut to the time it is due.
  */
 static bool
-take_turn(int i, CourierLaunch *launch, char *database, long *wait)
+take_turn(int i, WorkerLaunch *launch, char *database, long *wait)
 {
-	CourierSlot *slot = &wacta_shared->slot[i];
+	WorkerSlot *slot = &wacta_shared->slot[i];
 	TimestampTz now = GetCurrentTimestamp();
 	bool		due = false;
 
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	if (slot->in_use && !notes[i].blocked &&
-		slot->state != COURIER_RUNNING && slot->state != COURIER_STARTING &&
+		slot->state != WORKER_RUNNING && slot->state != WORKER_STARTING &&
 		!database_is_suspended(slot->database_oid))
 	{
 		if (slot->look_again)
@@ -298,10 +320,11 @@ take_turn(int i, CourierLaunch *launch, char *database, long *wait)
 	{
 		slot->look_again = false;
 		slot->starts++;
-		slot_set_state(slot, COURIER_STARTING);
+		slot_set_state(slot, WORKER_STARTING);
 		launch->generation = ++slot->generation;
 		launch->database_oid = slot->database_oid;
 		launch->role_oid = slot->role_oid;
+		launch->kind = slot->kind;
 		launch->number = slot->number;
 		strlcpy(database, NameStr(slot->database), NAMEDATALEN);
 	}
@@ -309,14 +332,26 @@ take_turn(int i, CourierLaunch *launch, char *database, long *wait)
 	return due;
 }
 
+static void
+name_worker(BackgroundWorker *worker, const WorkerLaunch *launch, const char *database)
+{
+	const char *type = kinds[launch->kind].type;
+
+	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
+	if (launch->kind == WORKER_COURIER)
+		snprintf(worker->bgw_name, BGW_MAXLEN, "%s %d of %s", type, launch->number, database);
+	else
+		snprintf(worker->bgw_name, BGW_MAXLEN, "%s of %s", type, database);
+}
+
 static bool
-register_courier(int i, const CourierLaunch *launch, const char *database)
+register_worker(int i, const WorkerLaunch *launch, const char *database)
 {
 	BackgroundWorker worker;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	bool		ok;
 
-	StaticAssertStmt(sizeof(CourierLaunch) <= BGW_EXTRALEN, "bgw_extra is too small");
+	StaticAssertStmt(sizeof(WorkerLaunch) <= BGW_EXTRALEN, "bgw_extra is too small");
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION |
 		WACTA_BGWORKER_INTERRUPTIBLE;
@@ -324,11 +359,10 @@ register_courier(int i, const CourierLaunch *launch, const char *database)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_notify_pid = MyProcPid;
 	worker.bgw_main_arg = Int32GetDatum(i);
-	memcpy(worker.bgw_extra, launch, sizeof(CourierLaunch));
-	strlcpy(worker.bgw_library_name, "wacta_courier", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "wacta_courier_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_type, "wacta courier", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "wacta courier %d of %s", launch->number, database);
+	memcpy(worker.bgw_extra, launch, sizeof(WorkerLaunch));
+	strlcpy(worker.bgw_library_name, kinds[launch->kind].library, sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, kinds[launch->kind].function, sizeof(worker.bgw_function_name));
+	name_worker(&worker, launch, database);
 
 	ok = RegisterDynamicBackgroundWorker(&worker, &notes[i].handle);
 	MemoryContextSwitchTo(old);
@@ -337,7 +371,7 @@ register_courier(int i, const CourierLaunch *launch, const char *database)
 
 /* Said once, and then once a minute with the number of times it was held back. */
 static void
-complain_of_worker_slots(const char *database)
+complain_of_worker_slots(const char *label, const char *database)
 {
 	static TimestampTz last = 0;
 	static int	held_back = 0;
@@ -350,8 +384,8 @@ complain_of_worker_slots(const char *database)
 	}
 	ereport(LOG,
 			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-			 errmsg("could not start a courier for database \"%s\": no background worker is free",
-					database),
+			 errmsg("could not start %s for database \"%s\": no background worker is free",
+					label, database),
 			 held_back == 0 ? 0 : errdetail_plural("It was tried %d more time since the last message.",
 												   "It was tried %d more times since the last message.",
 												   held_back, held_back),
@@ -361,25 +395,25 @@ complain_of_worker_slots(const char *database)
 }
 
 static void
-launch_courier(int i, const CourierLaunch *launch, const char *database)
+launch_worker(int i, const WorkerLaunch *launch, const char *database)
 {
-	CourierSlot *slot = &wacta_shared->slot[i];
+	WorkerSlot *slot = &wacta_shared->slot[i];
 	bool		leaving;
 
-	if (register_courier(i, launch, database))
+	if (register_worker(i, launch, database))
 		return;
 	leaving = any_is_leaving();
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
-	if (slot->in_use && slot->state == COURIER_STARTING)
+	if (slot->in_use && slot->state == WORKER_STARTING)
 	{
 		if (leaving)
-			slot_set_state(slot, COURIER_WAITING);
+			slot_set_state(slot, WORKER_WAITING);
 		else
 			slot_fail(slot, "no background worker is free (max_worker_processes)");
 	}
 	LWLockRelease(wacta_shared->lock);
 	if (!leaving)
-		complain_of_worker_slots(database);
+		complain_of_worker_slots(kinds[launch->kind].label, database);
 }
 
 /* Starts what is due; returns the time until something else will be, in ms. */
@@ -391,14 +425,14 @@ tend_slots(void)
 
 	for (i = 0; i < wacta_shared->n_slots; i++)
 	{
-		CourierLaunch launch = {0};
+		WorkerLaunch launch = {0};
 		char		database[NAMEDATALEN];
 
 		if (!last_worker_is_gone(i))
 			wait = Min(wait, 1000);
 		else if (take_turn(i, &launch, database, &wait))
 		{
-			launch_courier(i, &launch, database);
+			launch_worker(i, &launch, database);
 			wait = Min(wait, 1000);
 		}
 	}

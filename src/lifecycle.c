@@ -1,12 +1,12 @@
 /*
  * lifecycle.c
- *	  Takes couriers out of the way of commands that need a database free.
+ *	  Takes workers out of the way of commands that need a database free.
  *
  * DROP DATABASE, ALTER DATABASE ... SET TABLESPACE, ALTER DATABASE ... RENAME
  * and CREATE DATABASE ... TEMPLATE fail while anybody is connected, and only
  * DROP DATABASE ... WITH (FORCE) ends background workers by itself.  So before
  * such a command runs, this backend suspends the database: the launcher starts
- * nothing there.  It stops the couriers and waits until they have gone.  The
+ * nothing there.  It stops the workers and waits until they have gone.  The
  * suspension ends with the transaction, whether that commits or fails, or with
  * the backend; then the launcher starts them again if the database still exists.
  *
@@ -96,7 +96,7 @@ database_needed_free(Node *stmt)
 }
 
 static bool
-has_courier(Oid database)
+has_worker(Oid database)
 {
 	bool		found = false;
 	int			i;
@@ -171,9 +171,9 @@ suspend(Oid database)
 	LWLockRelease(wacta_shared->lock);
 }
 
-/* Sends SIGTERM to the couriers of the database; returns how many pids it wrote. */
+/* Sends SIGTERM to the workers of the database; returns how many pids it wrote. */
 static int
-terminate_couriers(Oid database, pid_t *pids, int max)
+terminate_workers(Oid database, pid_t *pids, int max)
 {
 	int			n = 0;
 	int			i;
@@ -181,7 +181,7 @@ terminate_couriers(Oid database, pid_t *pids, int max)
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	for (i = 0; i < wacta_shared->n_slots && n < max; i++)
 	{
-		CourierSlot *slot = &wacta_shared->slot[i];
+		WorkerSlot *slot = &wacta_shared->slot[i];
 
 		if (slot->pid == 0 || slot->database_oid != database)
 			continue;
@@ -205,19 +205,19 @@ any_alive(const pid_t *pids, int n)
 }
 
 /*
- * Waits until the couriers have left the process array, which is where the
- * command will look.  A courier that is only being started need not be waited
+ * Waits until the workers have left the process array, which is where the
+ * command will look.  A worker that is only being started need not be waited
  * for: it cannot attach to its slot any more and never connects.
  */
 static void
 free_database(Oid database)
 {
-	pid_t		pids[MAX_COURIERS_PER_DATABASE];
+	pid_t		pids[MAX_WORKERS_PER_DATABASE];
 	TimestampTz start = GetCurrentTimestamp();
 	int			n;
 
 	suspend(database);
-	n = terminate_couriers(database, pids, lengthof(pids));
+	n = terminate_workers(database, pids, lengthof(pids));
 	while (any_alive(pids, n) &&
 		   !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), GIVE_UP_MS))
 	{
@@ -229,7 +229,7 @@ free_database(Oid database)
 }
 
 /*
- * Only who could run the command may have couriers stopped for it.  (A database
+ * Only who could run the command may have workers stopped for it.  (A database
  * marked as a template may be copied by others than its owner; one that sends
  * messages hardly is.)
  */
@@ -240,7 +240,7 @@ must_be_freed(const char *database, Oid *oid)
 		return false;
 	*oid = get_database_oid(database, true);
 	return OidIsValid(*oid) && *oid != MyDatabaseId &&
-		has_courier(*oid) && wacta_owns_database(*oid, GetUserId());
+		has_worker(*oid) && wacta_owns_database(*oid, GetUserId());
 }
 
 static void

@@ -1,6 +1,6 @@
 /*
  * roster.c
- *	  Which databases should have couriers, and what stands in the way.
+ *	  Which databases should have workers, and what stands in the way.
  *
  * Reads wacta.databases and wacta.worker_role and looks the names up in the
  * shared catalogs.  Called by the launcher at each pass; connects to nothing.
@@ -48,7 +48,7 @@ find_by_name(Oid catalog, Oid index, AttrNumber column, const char *name)
 	return tuple;
 }
 
-/* NULL when the role can run a courier. */
+/* NULL when the role can run a worker. */
 static char *
 role_problem(const char *name, Oid *oid)
 {
@@ -61,7 +61,7 @@ role_problem(const char *name, Oid *oid)
 	role = (Form_pg_authid) GETSTRUCT(tuple);
 	*oid = role->oid;
 	if (role->rolsuper)
-		return psprintf("role \"%s\" is a superuser, which a courier must not be", name);
+		return psprintf("role \"%s\" is a superuser, which a worker must not be", name);
 	if (WACTA_ROLE_NEEDS_LOGIN && !role->rolcanlogin)
 		return psprintf("role \"%s\" is not permitted to log in", name);
 	return NULL;

@@ -1,6 +1,6 @@
 /*
  * roster.h
- *	  Which databases should have couriers.
+ *	  Which databases should have workers.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -9,13 +9,13 @@
 
 #include "nodes/pg_list.h"
 
-/* A database that should have couriers, as it stands in the catalogs. */
+/* A database that should have workers, as it stands in the catalogs. */
 typedef struct Wanted
 {
 	char	   *database;
 	Oid			database_oid;
 	Oid			role_oid;
-	char	   *problem;		/* why no courier can run there, or NULL */
+	char	   *problem;		/* why no worker can run there, or NULL */
 } Wanted;
 
 /* A list of Wanted, in the current memory context. */

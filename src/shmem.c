@@ -1,9 +1,9 @@
 /*
  * shmem.c
- *	  The slots of the couriers in shared memory, and their changes of state.
+ *	  The slots of the workers in shared memory, and their changes of state.
  *
- * Who changes a slot: the launcher makes and frees it and starts its courier;
- * the courier attaches, counts, and says how it ended.  Other backends only
+ * Who changes a slot: the launcher makes and frees it and starts its worker;
+ * the worker attaches, counts, and says how it ended.  Other backends only
  * read, but for wake-ups (wake.c) and suspensions (lifecycle.c).
  *
  * Copyright (c) 2026, the wacta authors
@@ -17,6 +17,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pace.h"
+#include "refusal.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -32,7 +33,7 @@
 #define HEALTHY_MS			60000
 #define ABSENT_RETRY_MS		60000
 
-/* How long a courier that is well again tells what was wrong */
+/* How long a worker that is well again tells what was wrong */
 #define TELL_ERROR_MS		600000
 
 WactaShared *wacta_shared = NULL;
@@ -40,21 +41,21 @@ WactaShared *wacta_shared = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
-/* In a courier: its slot, and what its end will mean if it exits with 0. */
-static CourierSlot *my_slot = NULL;
-static CourierState my_exit_state = COURIER_WAITING;
+/* In a worker: its slot, and what its end will mean if it exits with 0. */
+static WorkerSlot *my_slot = NULL;
+static WorkerState my_exit_state = WORKER_WAITING;
 
 static int
 slot_count(void)
 {
-	return wacta_max_databases * MAX_COURIERS_PER_DATABASE;
+	return wacta_max_databases * MAX_WORKERS_PER_DATABASE;
 }
 
 static Size
 slots_size(void)
 {
 	return MAXALIGN(add_size(offsetof(WactaShared, slot),
-							 mul_size(slot_count(), sizeof(CourierSlot))));
+							 mul_size(slot_count(), sizeof(WorkerSlot))));
 }
 
 static Size
@@ -67,7 +68,8 @@ static Size
 shared_size(void)
 {
 	return add_size(add_size(slots_size(), suspensions_size()),
-					add_size(gate_shmem_size(), pace_shmem_size()));
+					add_size(add_size(gate_shmem_size(), pace_shmem_size()),
+							 refusal_shmem_size()));
 }
 
 static void
@@ -76,11 +78,11 @@ request_shmem(void)
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche(TRANCHE, 2);
+	RequestNamedLWLockTranche(TRANCHE, 3);
 }
 
 static void
-init_slot(CourierSlot *slot)
+init_slot(WorkerSlot *slot)
 {
 	int			i;
 
@@ -92,7 +94,7 @@ init_slot(CourierSlot *slot)
 
 /* What follows the slots. */
 static void
-init_parts(char *memory, LWLock *pace_lock)
+init_parts(char *memory, LWLock *pace_lock, LWLock *refusal_lock)
 {
 	wacta_shared->n_suspensions = MaxBackends;
 	wacta_shared->suspensions = (Suspension *) memory;
@@ -100,6 +102,8 @@ init_parts(char *memory, LWLock *pace_lock)
 	gate_shmem_init((struct Gate *) memory);
 	memory += gate_shmem_size();
 	pace_shmem_init((struct Pace *) memory, pace_lock);
+	memory += pace_shmem_size();
+	refusal_shmem_init((struct Refusals *) memory, refusal_lock);
 }
 
 static void
@@ -122,7 +126,7 @@ startup_shmem(void)
 		wacta_shared->n_slots = slot_count();
 		for (i = 0; i < wacta_shared->n_slots; i++)
 			init_slot(&wacta_shared->slot[i]);
-		init_parts((char *) wacta_shared + slots_size(), &locks[1].lock);
+		init_parts((char *) wacta_shared + slots_size(), &locks[1].lock, &locks[2].lock);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -148,9 +152,9 @@ database_is_suspended(Oid database)
 	return false;
 }
 
-/* Enters a state; the launcher may start the courier again when it is due. */
+/* Enters a state; the launcher may start the worker again when it is due. */
 void
-slot_set_state(CourierSlot *slot, CourierState state)
+slot_set_state(WorkerSlot *slot, WorkerState state)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -158,12 +162,12 @@ slot_set_state(CourierSlot *slot, CourierState state)
 		slot->since = now;
 	slot->state = state;
 	slot->next_start = now;
-	if (state == COURIER_ABSENT)
+	if (state == WORKER_ABSENT)
 		slot->next_start = TimestampTzPlusMilliseconds(now, ABSENT_RETRY_MS);
 }
 
 void
-slot_set_error(CourierSlot *slot, const char *error)
+slot_set_error(WorkerSlot *slot, const char *error)
 {
 	strlcpy(slot->last_error, error, sizeof(slot->last_error));
 	slot->last_error_at = GetCurrentTimestamp();
@@ -171,10 +175,10 @@ slot_set_error(CourierSlot *slot, const char *error)
 
 /* Notes one more failure in a row and when to try again. */
 void
-slot_fail(CourierSlot *slot, const char *error)
+slot_fail(WorkerSlot *slot, const char *error)
 {
 	slot_set_error(slot, error);
-	slot_set_state(slot, COURIER_BACKOFF);
+	slot_set_state(slot, WORKER_BACKOFF);
 	slot->failures++;
 	slot->next_start += backoff_delay(slot->failures, RESTART_BASE, RESTART_CAP,
 									  RESTART_JITTER,
@@ -200,8 +204,8 @@ launcher_detach(int code, Datum arg)
 }
 
 /*
- * Called by the launcher before it connects.  Couriers of a former launcher go
- * on working: to stop them would leave what they have in flight in doubt.  One
+ * Called by the launcher before it connects.  Workers of a former launcher go
+ * on working: to stop couriers would leave what they have in flight in doubt.  One
  * that was being started is given up, for its generation is over.
  */
 void
@@ -216,29 +220,30 @@ launcher_attach(void)
 	wacta_shared->launcher_latch = MyLatch;
 	for (i = 0; i < wacta_shared->n_slots; i++)
 	{
-		CourierSlot *slot = &wacta_shared->slot[i];
+		WorkerSlot *slot = &wacta_shared->slot[i];
 
-		if (slot->in_use && slot->state == COURIER_STARTING)
+		if (slot->in_use && slot->state == WORKER_STARTING)
 		{
 			slot->generation++;
-			slot_set_state(slot, COURIER_WAITING);
+			slot_set_state(slot, WORKER_WAITING);
 		}
 	}
 	LWLockRelease(wacta_shared->lock);
 }
 
 /*
- * Says how the courier ended.  Must not touch libcurl, which may be in any
+ * Says how the worker ended.  Must not touch libcurl, which may be in any
  * state here, and runs after the transaction, if any, has been aborted.
  */
 static void
-courier_detach(int code, Datum arg)
+worker_detach(int code, Datum arg)
 {
-	CourierSlot *slot = my_slot;
+	WorkerSlot *slot = my_slot;
 	bool		noted;
 
 	LWLockReleaseAll();
-	pace_courier_gone(slot->database_oid, slot->number);
+	if (slot->kind == WORKER_COURIER)
+		pace_courier_gone(slot->database_oid, slot->number);
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	noted = slot->last_error_at >= slot->since;
 	if (TimestampDifferenceExceeds(slot->since, GetCurrentTimestamp(), HEALTHY_MS))
@@ -248,7 +253,7 @@ courier_detach(int code, Datum arg)
 	if (code == 0)
 		slot_set_state(slot, my_exit_state);
 	else if (slot->stopping || database_is_suspended(slot->database_oid))
-		slot_set_state(slot, COURIER_WAITING);
+		slot_set_state(slot, WORKER_WAITING);
 	else
 		slot_fail(slot, noted ? slot->last_error : "ended early, see the server log");
 	slot->stopping = false;
@@ -258,33 +263,34 @@ courier_detach(int code, Datum arg)
 }
 
 /*
- * Takes the slot; false when the launcher has given this courier up, or the
- * database must stay free.  Call it before connecting: a courier that has not
+ * Takes the slot; false when the launcher has given this worker up, or the
+ * database must stay free.  Call it before connecting: a worker that has not
  * attached is never in a database, and shutdown runs the callback last.
  */
 bool
-courier_attach(int slot_no, uint32 generation)
+worker_attach(int slot_no, uint32 generation)
 {
-	CourierSlot *slot = &wacta_shared->slot[slot_no];
+	WorkerSlot *slot = &wacta_shared->slot[slot_no];
 	bool		mine;
 
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
-	mine = slot->in_use && slot->state == COURIER_STARTING && slot->generation == generation;
+	mine = slot->in_use && slot->state == WORKER_STARTING && slot->generation == generation;
 	if (mine && database_is_suspended(slot->database_oid))
 	{
-		slot_set_state(slot, COURIER_WAITING);
+		slot_set_state(slot, WORKER_WAITING);
 		mine = false;
 	}
 	if (mine)
 	{
 		my_slot = slot;
-		slot_set_state(slot, COURIER_RUNNING);
+		slot_set_state(slot, WORKER_RUNNING);
 		slot->stopping = false;
+		slot->has_run = true;
 		slot->pid = MyProcPid;
 		slot->latch = MyLatch;
 		if (pg_atomic_read_u64(&slot->sending) % 2 == 1)
 			courier_stop_sending();
-		before_shmem_exit(courier_detach, (Datum) 0);
+		before_shmem_exit(worker_detach, (Datum) 0);
 	}
 	LWLockRelease(wacta_shared->lock);
 	return mine;
@@ -294,25 +300,25 @@ courier_attach(int slot_no, uint32 generation)
 int
 courier_number(void)
 {
-	return my_slot != NULL ? my_slot->number : -1;
+	return my_slot != NULL && my_slot->kind == WORKER_COURIER ? my_slot->number : -1;
 }
 
 /*
- * The courier is about to exit with 0: what that means, and why.  False when it
+ * The worker is about to exit with 0: what that means, and why.  False when it
  * is what was noted last.
  */
 bool
-courier_leave(CourierState state, const char *reason)
+worker_leave(WorkerState state, const char *reason)
 {
 	bool		news = strcmp(my_slot->last_error, reason) != 0;
 
 	my_exit_state = state;
-	courier_note_error(reason);
+	worker_note_error(reason);
 	return news;
 }
 
 void
-courier_note_error(const char *error)
+worker_note_error(const char *error)
 {
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	slot_set_error(my_slot, error);
@@ -320,11 +326,11 @@ courier_note_error(const char *error)
 }
 
 /*
- * What kept this courier from starting is over, and so is what it has met itself
+ * What kept this worker from starting is over, and so is what it has met itself
  * and not again for a while.
  */
 void
-courier_is_well(void)
+worker_is_well(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -353,9 +359,9 @@ courier_set_in_flight(int n)
 	pg_atomic_write_u64(&my_slot->counter[COUNT_IN_FLIGHT], n);
 }
 
-/* How often this courier was woken; a new value means that there may be messages. */
+/* How often this worker was woken; a new value means that there may be work. */
 uint32
-courier_wakes(void)
+worker_wakes(void)
 {
 	return pg_atomic_read_u32(&my_slot->wakes);
 }

@@ -1,6 +1,6 @@
 /*
  * shmem.h
- *	  What launcher, couriers and ordinary backends know of each other.
+ *	  What launcher, workers and ordinary backends know of each other.
  *
  * Shared memory holds plain data only: no heap pointer, no file descriptor, no
  * BackgroundWorkerHandle.  A Latch pointer is plain in this sense, because
@@ -8,7 +8,7 @@
  *
  * One LWLock guards everything but the counters, which are atomic.  It is held
  * for a look at the slots and never while anything is waited for.  The gate
- * (gate.c) needs none, and the pace (pace.c) has its own.
+ * (gate.c) needs none; the pace (pace.c) and the refusals (refusal.c) have their own.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -21,9 +21,16 @@
 #include "storage/lwlock.h"
 
 #define MAX_COURIERS_PER_DATABASE	8
+#define MAX_WORKERS_PER_DATABASE	(MAX_COURIERS_PER_DATABASE + 1)
 #define MAX_IN_FLIGHT				2000
 
-#define COURIER_ERROR_LEN			256
+#define WORKER_ERROR_LEN			256
+
+typedef enum WorkerKind
+{
+	WORKER_COURIER,				/* sends what is queued */
+	WORKER_INBOX				/* applies what came in; one a database */
+} WorkerKind;
 
 /*
  *	WAITING ──▶ STARTING ──▶ RUNNING ──▶ WAITING (told to stop)
@@ -33,14 +40,14 @@
  * From WAITING, ABSENT and BACKOFF the launcher goes to STARTING when next_start
  * has come, unless the database is suspended.
  */
-typedef enum CourierState
+typedef enum WorkerState
 {
-	COURIER_WAITING,
-	COURIER_STARTING,			/* registered, has not called courier_attach() */
-	COURIER_RUNNING,			/* pid and latch are set */
-	COURIER_ABSENT,				/* no such database, role or extension */
-	COURIER_BACKOFF
-} CourierState;
+	WORKER_WAITING,
+	WORKER_STARTING,			/* registered, has not called worker_attach() */
+	WORKER_RUNNING,			/* pid and latch are set */
+	WORKER_ABSENT,				/* no such database, role or extension */
+	WORKER_BACKOFF
+} WorkerState;
 
 typedef enum CourierCounter
 {
@@ -53,20 +60,22 @@ typedef enum CourierCounter
 	COURIER_COUNTERS
 } CourierCounter;
 
-/* One courier that should run: number n of one of the listed databases. */
-typedef struct CourierSlot
+/* One worker that should run: courier n, or the inbox worker, of a listed database. */
+typedef struct WorkerSlot
 {
 	bool		in_use;
 	NameData	database;
-	int			number;			/* 0 .. couriers_per_database - 1 */
+	WorkerKind	kind;
+	int			number;			/* 0 .. couriers_per_database - 1; of an inbox worker 0 */
 	Oid			database_oid;	/* InvalidOid: there is no such database */
 	Oid			role_oid;
 
-	CourierState state;
+	WorkerState state;
 	TimestampTz since;			/* start of this state */
 	TimestampTz next_start;
 	uint32		generation;		/* tells a late starter that its turn is over */
 	bool		stopping;		/* told to stop: its end is no failure */
+	bool		has_run;		/* there was nothing in its way, at least once */
 	bool		look_again;		/* something was installed: do not wait for next_start */
 	int			starts;
 	int			failures;		/* in a row */
@@ -75,23 +84,25 @@ typedef struct CourierSlot
 	Latch	   *latch;
 	pg_atomic_uint32 wakes;		/* times the latch was set by a commit */
 
-	char		last_error[COURIER_ERROR_LEN];
+	char		last_error[WORKER_ERROR_LEN];
 	TimestampTz last_error_at;
 
+	/* Of couriers alone */
 	pg_atomic_uint64 counter[COURIER_COUNTERS];
 	pg_atomic_uint64 sending;	/* odd: requests may begin just now; see gate.c */
-} CourierSlot;
+} WorkerSlot;
 
-/* What the launcher hands to a courier in bgw_extra; bgw_main_arg is the slot. */
-typedef struct CourierLaunch
+/* What the launcher hands to a worker in bgw_extra; bgw_main_arg is the slot. */
+typedef struct WorkerLaunch
 {
 	uint32		generation;
 	Oid			database_oid;
 	Oid			role_oid;
+	WorkerKind	kind;
 	int			number;
-} CourierLaunch;
+} WorkerLaunch;
 
-/* A backend that needs a database free of couriers until its transaction ends. */
+/* A backend that needs a database free of workers until its transaction ends. */
 typedef struct Suspension
 {
 	pid_t		pid;			/* 0: free entry */
@@ -106,7 +117,7 @@ typedef struct WactaShared
 	int			n_slots;
 	int			n_suspensions;
 	Suspension *suspensions;	/* n_suspensions of them, after the slots */
-	CourierSlot slot[FLEXIBLE_ARRAY_MEMBER];
+	WorkerSlot slot[FLEXIBLE_ARRAY_MEMBER];
 } WactaShared;
 
 /* NULL in a server that does not preload wacta. */
@@ -116,22 +127,22 @@ extern void wacta_shmem_init(void);
 
 /* The caller holds the lock for the first three. */
 extern bool database_is_suspended(Oid database);
-extern void slot_set_state(CourierSlot *slot, CourierState state);
-extern void slot_set_error(CourierSlot *slot, const char *error);
-extern void slot_fail(CourierSlot *slot, const char *error);
+extern void slot_set_state(WorkerSlot *slot, WorkerState state);
+extern void slot_set_error(WorkerSlot *slot, const char *error);
+extern void slot_fail(WorkerSlot *slot, const char *error);
 extern void wake_launcher(void);
 
 extern void launcher_attach(void);
 
-/* Called by a courier about its own slot. */
-extern PGDLLEXPORT bool courier_attach(int slot_no, uint32 generation);
-extern int	courier_number(void);
-extern PGDLLEXPORT bool courier_leave(CourierState state, const char *reason);
-extern PGDLLEXPORT void courier_note_error(const char *error);
-extern PGDLLEXPORT void courier_is_well(void);
+/* Called by a worker about its own slot. */
+extern bool worker_attach(int slot_no, uint32 generation);
+extern bool worker_leave(WorkerState state, const char *reason);
+extern PGDLLEXPORT void worker_note_error(const char *error);
+extern PGDLLEXPORT void worker_is_well(void);
+extern PGDLLEXPORT uint32 worker_wakes(void);
+extern PGDLLEXPORT int courier_number(void);
 extern PGDLLEXPORT void courier_count(CourierCounter which, int64 n);
 extern PGDLLEXPORT void courier_set_in_flight(int n);
-extern PGDLLEXPORT uint32 courier_wakes(void);
 extern PGDLLEXPORT void courier_start_sending(void);
 extern PGDLLEXPORT void courier_stop_sending(void);
 

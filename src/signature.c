@@ -1,6 +1,6 @@
 /*
  * signature.c
- *	  What signatures need beside the tokens: JWTs of staff sessions, HMAC and
+ *	  What signatures need beside the tokens: JWTs of staff sessions, HMACs and
  *	  comparison in constant time for webhooks.
  *
  * Copyright (c) 2026, the wacta authors
@@ -8,6 +8,8 @@
 #include "postgres.h"
 
 #include "common/base64.h"
+#include "common/hmac.h"
+#include "common/sha1.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "keyring.h"
@@ -87,5 +89,33 @@ wacta_hmac_sql(PG_FUNCTION_ARGS)
 	SET_VARSIZE(result, VARHDRSZ + WACTA_MAC_LEN);
 	wacta_hmac_sha256(key, (const uint8 *) VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data),
 					  (uint8 *) VARDATA(result));
+	PG_RETURN_BYTEA_P(result);
+}
+
+PG_FUNCTION_INFO_V1(wacta_hmac_sha1);
+
+/*
+ * SQL: wacta.hmac_sha1(data bytea, key bytea) RETURNS bytea.  Rarely called, so
+ * its key is not made ready as those of hmac.c are.
+ */
+Datum
+wacta_hmac_sha1(PG_FUNCTION_ARGS)
+{
+	bytea	   *data = PG_GETARG_BYTEA_PP(0);
+	bytea	   *secret = PG_GETARG_BYTEA_PP(1);
+	bytea	   *result = palloc(VARHDRSZ + SHA1_DIGEST_LENGTH);
+	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA1);
+	bool		ok;
+
+	SET_VARSIZE(result, VARHDRSZ + SHA1_DIGEST_LENGTH);
+	ok = ctx != NULL &&
+		pg_hmac_init(ctx, (const uint8 *) VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)) >= 0 &&
+		pg_hmac_update(ctx, (const uint8 *) VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data)) >= 0 &&
+		pg_hmac_final(ctx, (uint8 *) VARDATA(result), SHA1_DIGEST_LENGTH) >= 0;
+	pg_hmac_free(ctx);
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute HMAC-SHA1")));
 	PG_RETURN_BYTEA_P(result);
 }

@@ -1,13 +1,14 @@
 /*
  * wake.c
- *	  Wakes couriers and the launcher when a transaction commits.
+ *	  Wakes workers and the launcher when a transaction commits.
  *
- * A statement trigger on the outbox arms a flag; the commit of the transaction
- * sets the latch of the database's couriers.  Nothing is sent for a transaction
- * that rolls back, and the courier cannot wake too early: the callback runs when
- * the commit is visible to others.  LISTEN and NOTIFY are not for background
- * workers.  After PREPARE TRANSACTION nobody is woken: the courier's poll finds
- * the messages (wacta.poll_interval).
+ * A statement trigger on the outbox, or a function that stores a webhook, arms a
+ * flag; the commit of the transaction sets the latch of the database's couriers,
+ * or of its inbox worker.  Nothing is sent for a transaction that rolls back, and
+ * the worker cannot wake too early: the callback runs when the commit is visible
+ * to others.  LISTEN and NOTIFY are not for background workers.  After PREPARE
+ * TRANSACTION nobody is woken: a courier's poll finds the messages
+ * (wacta.poll_interval), an inbox worker's the webhooks (within a minute).
  *
  * In a server that does not preload wacta all of this does nothing.
  *
@@ -23,25 +24,28 @@
 #include "wacta.h"
 
 /* What the current transaction will do when it commits */
-static bool wake_couriers_at_commit = false;
+static bool wake_at_commit[] = {
+	[WORKER_COURIER] = false,
+	[WORKER_INBOX] = false
+};
 static bool wake_launcher_at_commit = false;
 
 /*
- * The latch ends the courier's sleep.  The count is what it goes by: a courier
+ * The latch ends the worker's sleep.  The count is what it goes by: a worker
  * that is inside a transaction just now may have its latch reset there, by a wait
  * for a lock or for a synchronous standby, and would forget that it was woken.
  */
 static void
-set_courier_latches(void)
+set_latches(WorkerKind kind)
 {
 	int			i;
 
 	LWLockAcquire(wacta_shared->lock, LW_SHARED);
 	for (i = 0; i < wacta_shared->n_slots; i++)
 	{
-		CourierSlot *slot = &wacta_shared->slot[i];
+		WorkerSlot *slot = &wacta_shared->slot[i];
 
-		if (slot->latch != NULL && slot->database_oid == MyDatabaseId)
+		if (slot->latch != NULL && slot->kind == kind && slot->database_oid == MyDatabaseId)
 		{
 			pg_atomic_fetch_add_u32(&slot->wakes, 1);
 			SetLatch(slot->latch);
@@ -52,8 +56,8 @@ set_courier_latches(void)
 
 /*
  * Something was installed in this database: whatever was absent may be there.
- * The flag is set in a running courier's slot as well, which may have looked a
- * moment too early; it is used when that courier has ended.
+ * The flag is set in a running worker's slot as well, which may have looked a
+ * moment too early; it is used when that worker has ended.
  */
 static void
 look_again_at_once(void)
@@ -63,7 +67,7 @@ look_again_at_once(void)
 	LWLockAcquire(wacta_shared->lock, LW_EXCLUSIVE);
 	for (i = 0; i < wacta_shared->n_slots; i++)
 	{
-		CourierSlot *slot = &wacta_shared->slot[i];
+		WorkerSlot *slot = &wacta_shared->slot[i];
 
 		if (slot->in_use &&
 			(slot->database_oid == MyDatabaseId || !OidIsValid(slot->database_oid)))
@@ -76,17 +80,20 @@ look_again_at_once(void)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
+	WorkerKind	kind;
+
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (wake_couriers_at_commit)
-				set_courier_latches();
+			for (kind = 0; kind < lengthof(wake_at_commit); kind++)
+				if (wake_at_commit[kind])
+					set_latches(kind);
 			if (wake_launcher_at_commit)
 				look_again_at_once();
 			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_couriers_at_commit = false;
+			memset(wake_at_commit, 0, sizeof(wake_at_commit));
 			wake_launcher_at_commit = false;
 			break;
 		default:
@@ -112,7 +119,7 @@ wacta_wake_courier(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as a trigger", "wacta.wake_courier")));
 
-	wake_couriers_at_commit = wacta_shared != NULL;
+	wake_at_commit[WORKER_COURIER] = wacta_shared != NULL;
 	return PointerGetDatum(NULL);
 }
 
@@ -122,7 +129,17 @@ PG_FUNCTION_INFO_V1(wacta_wake);
 Datum
 wacta_wake(PG_FUNCTION_ARGS)
 {
-	wake_couriers_at_commit = wacta_shared != NULL;
+	wake_at_commit[WORKER_COURIER] = wacta_shared != NULL;
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(wacta_wake_inbox);
+
+/* SQL: wacta.wake_inbox() RETURNS void: for functions that leave something to be applied. */
+Datum
+wacta_wake_inbox(PG_FUNCTION_ARGS)
+{
+	wake_at_commit[WORKER_INBOX] = wacta_shared != NULL;
 	PG_RETURN_VOID();
 }
 

@@ -27,18 +27,15 @@
 #include "fmgr.h"
 #include "gate.h"
 #include "guc.h"
-#include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "shmem.h"
 #include "storage/ipc.h"
-#include "tcop/tcopprot.h"
 #include "transport.h"
 #include "turns.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "worker.h"
 
 WACTA_MODULE_MAGIC("wacta_courier");
 
@@ -111,7 +108,7 @@ static void
 work(Courier *c)
 {
 	int64		now = monotonic_ms();
-	uint32		wakes = courier_wakes();
+	uint32		wakes = worker_wakes();
 	Backlog		b;
 	bool		look;
 
@@ -145,7 +142,7 @@ time_to_wait(Courier *c)
 	long		transport = transport_wait_ms();
 	Backlog		b = backlog();
 	int64		due = Min(now + wacta_poll_interval, b.alone_due);
-	bool		woken = c->work_likely || courier_wakes() != c->wakes;
+	bool		woken = c->work_likely || worker_wakes() != c->wakes;
 	long		wait;
 
 	if (may_claim(&b))
@@ -179,7 +176,7 @@ show_activity(void)
 /*
  * Sleeps until the latch, a socket of libcurl or the time says there is work.
  * The latch is reset here and by PostgreSQL's own waits; whether there are new
- * messages is told by courier_wakes(), which the next round looks at.
+ * messages is told by worker_wakes(), which the next round looks at.
  */
 static void
 wait_for_work(Courier *c)
@@ -219,39 +216,6 @@ configure(Courier *c)
 	c->work_likely = true;
 }
 
-/*
- * Whatever the role or the database sets for itself, these hold.  The courier's
- * functions have a search_path of their own; this is for what stands around them.
- *
- * Their statements look up a few rows by their keys.  The plan for that is the
- * same whatever the statistics say of tables that fill and empty within seconds,
- * so it is made once, from indexes and nested loops alone; JIT compilation would
- * cost many times what it saves.
- */
-static void
-pin_settings(void)
-{
-	static const char *const pinned[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"lock_timeout", LOCK_TIMEOUT},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"row_security", "on"},
-		{"plan_cache_mode", "force_generic_plan"},
-		{"enable_seqscan", "off"},
-		{"enable_bitmapscan", "off"},
-		{"enable_hashjoin", "off"},
-		{"enable_mergejoin", "off"},
-		{"enable_sort", "off"},
-		{"jit", "off"}
-	};
-	int			i;
-
-	for (i = 0; i < lengthof(pinned); i++)
-		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 static void
 open_transport(void)
 {
@@ -279,22 +243,10 @@ open_transport(void)
 static bool
 courier_init(Courier *c, int slot)
 {
-	CourierLaunch launch;
-
-	memcpy(&launch, MyBgworkerEntry->bgw_extra, sizeof(launch));
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-
-	if (!courier_attach(slot, launch.generation))
+	if (!worker_start(slot, LOCK_TIMEOUT))
 		return false;
-	BackgroundWorkerInitializeConnectionByOid(launch.database_oid, launch.role_oid,
-											  WACTA_CONNECT_FLAGS);
-	pgstat_report_appname("wacta courier");
-	pin_settings();
-
 	memset(c, 0, sizeof(*c));
-	c->number = launch.number;
+	c->number = courier_number();
 	idle_event = wacta_wait_event("WactaCourierMain");
 	transfer_event = wacta_wait_event("WactaCourierTransfer");
 	TickContext = AllocSetContextCreate(TopMemoryContext, "wacta courier tick",
@@ -302,20 +254,6 @@ courier_init(Courier *c, int slot)
 	open_transport();
 	configure(c);
 	return true;
-}
-
-/* Between transactions there is no statement that could be cancelled. */
-static void
-handle_interrupts(Courier *c)
-{
-	QueryCancelPending = false;
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		configure(c);
-	}
 }
 
 void
@@ -327,7 +265,8 @@ wacta_courier_main(Datum main_arg)
 		proc_exit(0);
 	for (;;)
 	{
-		handle_interrupts(&courier);
+		if (worker_handle_interrupts())
+			configure(&courier);
 		MemoryContextReset(TickContext);
 		MemoryContextSwitchTo(TickContext);
 		send_and_receive();

@@ -12,7 +12,7 @@ typedef struct Courier
 {
 	int			number;
 	bool		started;		/* nothing is left of a former courier */
-	uint32		wakes;			/* courier_wakes() when we last minded it */
+	uint32		wakes;			/* worker_wakes() when we last minded it */
 	bool		work_likely;	/* woken, or the last claim left some */
 	bool		more_due;		/* when the last claim had taken what it could */
 	int			empty_claims;	/* in a row */

@@ -15,6 +15,7 @@
 #include "transport.h"
 #include "turns.h"
 #include "utils/memutils.h"
+#include "worker.h"
 
 /*
  * Fetches a channel in a transaction of its own, so that what is wrong with it
@@ -33,9 +34,9 @@ load_channel(int32 channel_id, const char **why)
 	*why = "the channel does not exist";
 	PG_TRY();
 	{
-		outbox_begin("wacta: reading a channel");
+		worker_begin("wacta: reading a channel");
 		found = outbox_channel(channel_id, &row);
-		outbox_commit();
+		worker_commit();
 	}
 	PG_CATCH();
 	{
@@ -44,7 +45,7 @@ load_channel(int32 channel_id, const char **why)
 		MemoryContextSwitchTo(caller);
 		edata = CopyErrorData();
 		FlushErrorState();
-		outbox_abort();
+		worker_abort();
 		*why = edata->message;
 		found = false;
 	}

@@ -19,9 +19,9 @@
 #include "miscadmin.h"
 #include "outbox.h"
 #include "shmem.h"
-#include "storage/ipc.h"
 #include "transport.h"
 #include "utils/memutils.h"
+#include "worker.h"
 
 #define CLAIM_MAX			1000	/* messages in one transaction */
 #define REAP_EVERY_MS		10000
@@ -35,6 +35,7 @@
 /* What one transaction shall do, and what it has brought. */
 typedef struct Exchange
 {
+	Courier    *courier;
 	Transfer  **settle;
 	int			n_settle;
 	bool		look;			/* start, claim */
@@ -42,7 +43,7 @@ typedef struct Exchange
 	int			want;			/* how many to claim */
 	uint64		claimed_at;		/* gate_clock() before the transaction */
 
-	OutboxPresence presence;
+	ExtensionPresence presence;
 	OutboxTally tally;
 	int64		found;			/* left by a former courier */
 	int64		reaped;
@@ -52,22 +53,15 @@ typedef struct Exchange
 	int			wait;			/* ms until more is due; -1: nothing queued */
 } Exchange;
 
-/* What is said once need not be said once a minute. */
-static void
-leave(CourierState state, const char *reason)
-{
-	bool		news = courier_leave(state, reason);
-
-	ereport(news ? LOG : DEBUG1, (errmsg("courier ends: %s", reason)));
-	proc_exit(0);
-}
-
 /* The statements of one transaction. */
 static void
-exchange_statements(Courier *c, Exchange *x)
+exchange_statements(void *arg)
 {
-	x->presence = outbox_presence();
-	if (x->presence != OUTBOX_PRESENT)
+	Exchange   *x = arg;
+	Courier    *c = x->courier;
+
+	x->presence = extension_presence();
+	if (x->presence != EXTENSION_PRESENT)
 		return;
 	if (x->reap)
 		x->reaped = outbox_reap();
@@ -93,14 +87,6 @@ exchange_statements(Courier *c, Exchange *x)
 		x->wait = outbox_wait();
 }
 
-/* Somebody else's transaction was in the way: that says nothing of the courier. */
-static bool
-met_a_lock(const ErrorData *edata)
-{
-	return edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
-}
-
 /*
  * Says that a transaction has failed: a LOG line with no context that could quote
  * parameters.  A lock may be there for long, and is not told again and again.
@@ -110,7 +96,7 @@ report_failure(Courier *c, const ErrorData *edata)
 {
 	bool		lock = met_a_lock(edata);
 
-	courier_note_error(edata->message);
+	worker_note_error(edata->message);
 	ereport(lock && c->locked_out ? DEBUG1 : LOG,
 			(errcode(edata->sqlerrcode),
 			 errmsg("could not exchange messages with the outbox: %s", edata->message)));
@@ -126,7 +112,7 @@ static void
 note_failure(Courier *c, const ErrorData *edata)
 {
 	if (!c->started && edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		leave(COURIER_ABSENT, edata->message);
+		worker_end(WORKER_ABSENT, edata->message);
 
 	report_failure(c, edata);
 	c->failures++;
@@ -135,34 +121,6 @@ note_failure(Courier *c, const ErrorData *edata)
 		ereport(ERROR,
 				(errcode(edata->sqlerrcode),
 				 errmsg("courier gives up after %d failed transactions", c->failures)));
-}
-
-/*
- * Runs one transaction; false if it failed, and then it has done nothing.  The
- * error is kept in *error, in the memory of this round.
- */
-static bool
-try_exchange(Courier *c, Exchange *x, const char *activity, ErrorData **error)
-{
-	MemoryContext tick = CurrentMemoryContext;
-	volatile bool ok = true;
-
-	PG_TRY();
-	{
-		outbox_begin(activity);
-		exchange_statements(c, x);
-		outbox_commit();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(tick);
-		*error = CopyErrorData();
-		FlushErrorState();
-		outbox_abort();
-		ok = false;
-	}
-	PG_END_TRY();
-	return ok;
 }
 
 /* After the commit: there is no way back, and nothing here may fail. */
@@ -205,24 +163,13 @@ note_exchange(Courier *c, const Exchange *x)
 	c->claim_due = now + sleep;
 }
 
-/* The extension has gone or changed: the work of this process is over. */
-static void
-mind_presence(Courier *c, OutboxPresence presence)
+/* Was the transaction to no effect, because the extension is being changed? */
+static bool
+came_in_vain(Courier *c, const Exchange *x)
 {
-	switch (presence)
-	{
-		case OUTBOX_PRESENT:
-			break;
-		case OUTBOX_BUSY:
-			c->not_before = monotonic_ms() + EMPTY_CLAIM_MS;
-			break;
-		case OUTBOX_ABSENT:
-			leave(COURIER_ABSENT, "extension \"wacta\" does not exist");
-			break;
-		case OUTBOX_REPLACED:
-			leave(COURIER_WAITING, "extension \"wacta\" was dropped");
-			break;
-	}
+	if (extension_has_gone(x->presence))
+		c->not_before = monotonic_ms() + EMPTY_CLAIM_MS;
+	return x->presence != EXTENSION_PRESENT;
 }
 
 /* ---- Settling by itself what could not be settled with the others ---- */
@@ -276,7 +223,7 @@ put_off(Courier *c, Transfer *t, const ErrorData *edata)
 {
 	int64		now = monotonic_ms();
 
-	courier_note_error(edata->message);
+	worker_note_error(edata->message);
 	if (met_a_lock(edata))
 		t->settle_due = now + (LOCK_PAUSE_MS << Min(t->settle_locks++, 4));
 	else if (++t->settle_failures < SETTLE_TRIES)
@@ -307,13 +254,12 @@ settle_alone(Courier *c)
 
 	while ((t = next_alone()) != NULL)
 	{
-		Exchange	x = {.settle = &t, .n_settle = 1};
+		Exchange	x = {.courier = c, .settle = &t, .n_settle = 1};
 		ErrorData  *error = NULL;
 
-		if (try_exchange(c, &x, "wacta: settling", &error))
+		if (worker_transaction("wacta: settling", exchange_statements, &x, &error))
 		{
-			mind_presence(c, x.presence);
-			if (x.presence != OUTBOX_PRESENT)
+			if (came_in_vain(c, &x))
 				return;
 			note_exchange(c, &x);
 			let_go(t);
@@ -354,7 +300,7 @@ together(int *n)
 void
 exchange(Courier *c, bool look)
 {
-	Exchange	x = {.look = look, .wait = -1};
+	Exchange	x = {.courier = c, .look = look, .wait = -1};
 	ErrorData  *error = NULL;
 	int			i;
 
@@ -362,7 +308,8 @@ exchange(Courier *c, bool look)
 	if (look)
 		x.want = Min(transport_room(), CLAIM_MAX);
 	x.claimed_at = gate_clock();
-	if (!try_exchange(c, &x, look ? "wacta: claiming" : "wacta: settling", &error))
+	if (!worker_transaction(look ? "wacta: claiming" : "wacta: settling",
+							exchange_statements, &x, &error))
 	{
 		for (i = 0; i < x.n_settle; i++)
 			x.settle[i]->alone = true;
@@ -376,8 +323,7 @@ exchange(Courier *c, bool look)
 		}
 		return;
 	}
-	mind_presence(c, x.presence);
-	if (x.presence != OUTBOX_PRESENT)
+	if (came_in_vain(c, &x))
 		return;
 	note_exchange(c, &x);
 	for (i = x.n_settle - 1; i >= 0; i--)
@@ -392,17 +338,18 @@ exchange(Courier *c, bool look)
 void
 reap(Courier *c)
 {
-	Exchange	x = {.reap = true};
+	Exchange	x = {.courier = c, .reap = true};
 	ErrorData  *error = NULL;
 
 	c->reap_due = monotonic_ms() + REAP_EVERY_MS;
-	if (!try_exchange(c, &x, "wacta: reaping", &error))
+	if (!worker_transaction("wacta: reaping", exchange_statements, &x, &error))
 	{
 		report_failure(c, error);
 		return;
 	}
-	mind_presence(c, x.presence);
-	courier_is_well();
+	if (came_in_vain(c, &x))
+		return;
+	worker_is_well();
 	if (x.reaped >= REAP_FULL)
 		c->reap_due = 0;
 }

@@ -3,12 +3,9 @@
  *	  The courier's statements: everything it knows of the database.
  *
  * SPI only, nothing of libcurl but the results it is handed.  The statements are
- * calls of the courier's functions in schema wacta; the courier's role can do
- * nothing else.  Each transaction is short: statement_timeout, which is not
- * armed in a background worker by itself, is armed here.
- *
- * Every function but outbox_abort() may raise an error; the caller then calls
- * outbox_abort() and nothing has happened.
+ * calls of the courier's functions in schema wacta, in transactions of worker.c.
+ * Every function may raise an error; the caller then calls worker_abort() and
+ * nothing has happened.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -16,156 +13,38 @@
 
 #include "outbox.h"
 
-#include "access/xact.h"
-#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
-#include "compat.h"
 #include "datatype/timestamp.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/lmgr.h"
-#include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
-#include "utils/timeout.h"
-
-#define TIME_LIMIT_MS	30000
+#include "utils/timestamp.h"
+#include "worker.h"
 
 /* From the epoch of Unix to that of PostgreSQL */
 #define EPOCH_OFFSET_US	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
-/* A statement and its plan, prepared at the first use. */
-typedef struct Statement
-{
-	const char *text;
-	int			nargs;
-	Oid			argtypes[10];
-	SPIPlanPtr	plan;
-} Statement;
-
-static Statement start_statement = {
+static WorkerStatement start_statement = {
 	"SELECT wacta.courier_start($1)",
 	1, {INT4OID}
 };
-static Statement claim_statement = {
+static WorkerStatement claim_statement = {
 	"SELECT lead_id, message_id, attempt, channel_id, channel_revision, body, template_id"
 	"  FROM wacta.courier_claim($1, $2, $3)",
 	3, {INT4OID, INT4OID, INT4ARRAYOID}
 };
-static Statement channel_statement = {
+static WorkerStatement channel_statement = {
 	"SELECT revision, url, headers FROM wacta.courier_channel($1)",
 	1, {INT4OID}
 };
-static Statement settle_statement = {
+static WorkerStatement settle_statement = {
 	"SELECT accepted, failed, in_doubt, retried"
 	"  FROM wacta.courier_settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 	10, {INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 	INT4ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID}
 };
-static Statement wait_statement = {"SELECT wacta.courier_wait()", 0};
-static Statement reap_statement = {"SELECT wacta.courier_reap()", 0};
-
-/* The extension that this courier works for. */
-static Oid	my_extension = InvalidOid;
-
-/* Where the caller wants results: its own context, which outlives transactions. */
-static MemoryContext caller_context;
-
-/* ---- Transactions ---- */
-
-/*
- * SPI_palloc() allocates in the context that is current at SPI_connect(), which
- * is how results get out of the transaction.
- */
-void
-outbox_begin(const char *activity)
-{
-	caller_context = CurrentMemoryContext;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	MemoryContextSwitchTo(caller_context);
-	enable_timeout_after(STATEMENT_TIMEOUT, TIME_LIMIT_MS);
-	SPI_connect();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	debug_query_string = activity;
-	pgstat_report_activity(STATE_RUNNING, activity);
-}
-
-/* A cancellation that came too late must not hit the next transaction. */
-static void
-no_longer_active(void)
-{
-	disable_timeout(STATEMENT_TIMEOUT, false);
-	QueryCancelPending = false;
-	debug_query_string = NULL;
-}
-
-void
-outbox_commit(void)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(caller_context);
-	no_longer_active();
-	pgstat_report_stat(true);
-}
-
-void
-outbox_abort(void)
-{
-	no_longer_active();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(caller_context);
-	pgstat_report_stat(true);
-}
-
-/* ---- Running a statement ---- */
-
-/* Runs it and checks that the rows have as many columns as we are going to read. */
-static uint64
-run(Statement *s, Datum *values, int columns)
-{
-	int			rc;
-
-	if (s->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(s->text, s->nargs, s->argtypes);
-
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		s->plan = plan;
-	}
-	rc = SPI_execute_plan(s->plan, values, NULL, false, 0);
-	if (rc != SPI_OK_SELECT || SPI_tuptable->tupdesc->natts != columns)
-		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
-	return SPI_processed;
-}
-
-static Datum
-field(uint64 row, int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
-}
-
-/* A field that is never null. */
-static Datum
-value(uint64 row, int column)
-{
-	bool		isnull;
-	Datum		d = field(row, column, &isnull);
-
-	if (isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("column %d of a courier function is null", column)));
-	return d;
-}
+static WorkerStatement wait_statement = {"SELECT wacta.courier_wait()", 0};
+static WorkerStatement reap_statement = {"SELECT wacta.courier_reap()", 0};
 
 /* A copy in the context of the caller, in UTF-8 as it goes over the wire. */
 static char *
@@ -183,28 +62,6 @@ utf8_copy(text *t)
 /* ---- The calls ---- */
 
 /*
- * Is the extension there, and will it stay until the transaction ends?  DROP
- * EXTENSION holds the lock that is tried here until it has committed or rolled
- * back; we come again rather than wait for it.
- */
-OutboxPresence
-outbox_presence(void)
-{
-	Oid			extension = get_extension_oid("wacta", true);
-
-	if (!OidIsValid(extension))
-		return OidIsValid(my_extension) ? OUTBOX_REPLACED : OUTBOX_ABSENT;
-	if (!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
-		return OUTBOX_BUSY;
-	if (get_extension_oid("wacta", true) != extension)
-		return OUTBOX_BUSY;
-	if (OidIsValid(my_extension) && my_extension != extension)
-		return OUTBOX_REPLACED;
-	my_extension = extension;
-	return OUTBOX_PRESENT;
-}
-
-/*
  * Puts what a former courier of this number left behind in doubt; how many.  It
  * may take several calls: 0 says that nothing is left.
  */
@@ -213,9 +70,9 @@ outbox_start(int courier)
 {
 	Datum		args[1] = {Int32GetDatum(courier)};
 
-	if (run(&start_statement, args, 1) != 1)
+	if (worker_run(&start_statement, args, 1) != 1)
 		return 0;
-	return DatumGetInt64(value(0, 1));
+	return DatumGetInt64(worker_value(0, 1));
 }
 
 static Datum
@@ -239,7 +96,7 @@ OutboxMessage *
 outbox_claim(int courier, int max, const int32 *busy, int n_busy, int *n, bool *progress)
 {
 	Datum		args[3] = {Int32GetDatum(courier), Int32GetDatum(max), int32_array(busy, n_busy)};
-	uint64		rows = run(&claim_statement, args, 7);
+	uint64		rows = worker_run(&claim_statement, args, 7);
 	OutboxMessage *messages = SPI_palloc(Max(rows, 1) * sizeof(OutboxMessage));
 	uint64		i;
 
@@ -249,19 +106,19 @@ outbox_claim(int courier, int max, const int32 *busy, int n_busy, int *n, bool *
 		OutboxMessage *m = &messages[*n];
 		bool		isnull;
 
-		(void) field(i, 2, &isnull);
+		(void) worker_field(i, 2, &isnull);
 		if (isnull)
 		{
 			*progress = true;
 			continue;
 		}
-		m->lead_id = DatumGetInt64(value(i, 1));
-		m->message_id = DatumGetInt64(value(i, 2));
-		m->attempt = DatumGetInt32(value(i, 3));
-		m->channel_id = DatumGetInt32(value(i, 4));
-		m->channel_revision = DatumGetInt64(value(i, 5));
-		m->body = utf8_copy(DatumGetTextPP(value(i, 6)));
-		m->template_id = DatumGetInt32(field(i, 7, &isnull));
+		m->lead_id = DatumGetInt64(worker_value(i, 1));
+		m->message_id = DatumGetInt64(worker_value(i, 2));
+		m->attempt = DatumGetInt32(worker_value(i, 3));
+		m->channel_id = DatumGetInt32(worker_value(i, 4));
+		m->channel_revision = DatumGetInt64(worker_value(i, 5));
+		m->body = utf8_copy(DatumGetTextPP(worker_value(i, 6)));
+		m->template_id = DatumGetInt32(worker_field(i, 7, &isnull));
 		(*n)++;
 	}
 	return messages;
@@ -279,16 +136,16 @@ outbox_channel(int32 channel_id, OutboxChannel *channel)
 	int			n;
 	int			i;
 
-	if (run(&channel_statement, args, 3) != 1)
+	if (worker_run(&channel_statement, args, 3) != 1)
 		return false;
-	(void) field(0, 1, &isnull);
+	(void) worker_field(0, 1, &isnull);
 	if (isnull)
 		return false;
 
-	array = DatumGetArrayTypePCopy(value(0, 3));
+	array = DatumGetArrayTypePCopy(worker_value(0, 3));
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &lines, &nulls, &n);
-	channel->revision = DatumGetInt64(value(0, 1));
-	channel->url = utf8_copy(DatumGetTextPP(value(0, 2)));
+	channel->revision = DatumGetInt64(worker_value(0, 1));
+	channel->url = utf8_copy(DatumGetTextPP(worker_value(0, 2)));
 	channel->headers = SPI_palloc(Max(n, 1) * sizeof(char *));
 	channel->n_headers = 0;
 	for (i = 0; i < n; i++)
@@ -394,12 +251,12 @@ outbox_settle(Transfer *const *transfers, int n)
 	for (c = 0; c < SETTLE_COLUMNS; c++)
 		args[c] = array_datum(values[c], nulls[c], n, types[c]);
 
-	if (run(&settle_statement, args, 4) == 1)
+	if (worker_run(&settle_statement, args, 4) == 1)
 	{
-		tally.accepted = DatumGetInt32(value(0, 1));
-		tally.failed = DatumGetInt32(value(0, 2));
-		tally.in_doubt = DatumGetInt32(value(0, 3));
-		tally.retried = DatumGetInt32(value(0, 4));
+		tally.accepted = DatumGetInt32(worker_value(0, 1));
+		tally.failed = DatumGetInt32(worker_value(0, 2));
+		tally.in_doubt = DatumGetInt32(worker_value(0, 3));
+		tally.retried = DatumGetInt32(worker_value(0, 4));
 	}
 	return tally;
 }
@@ -411,9 +268,9 @@ outbox_wait(void)
 	bool		isnull;
 	Datum		wait;
 
-	if (run(&wait_statement, NULL, 1) != 1)
+	if (worker_run(&wait_statement, NULL, 1) != 1)
 		return -1;
-	wait = field(0, 1, &isnull);
+	wait = worker_field(0, 1, &isnull);
 	return isnull ? -1 : Max(DatumGetInt32(wait), 0);
 }
 
@@ -421,7 +278,7 @@ outbox_wait(void)
 int64
 outbox_reap(void)
 {
-	if (run(&reap_statement, NULL, 1) != 1)
+	if (worker_run(&reap_statement, NULL, 1) != 1)
 		return 0;
-	return DatumGetInt64(value(0, 1));
+	return DatumGetInt64(worker_value(0, 1));
 }

@@ -9,14 +9,6 @@
 
 #include "transfer.h"
 
-typedef enum OutboxPresence
-{
-	OUTBOX_PRESENT,
-	OUTBOX_BUSY,				/* the extension is being dropped or changed */
-	OUTBOX_ABSENT,				/* there is no extension */
-	OUTBOX_REPLACED				/* it is not the one this courier began with */
-} OutboxPresence;
-
 /* A claimed message, in the memory context of the caller. */
 typedef struct OutboxMessage
 {
@@ -47,12 +39,7 @@ typedef struct OutboxChannel
 	int			n_headers;
 } OutboxChannel;
 
-/* One transaction: begin, any of the calls below, then commit or abort. */
-extern void outbox_begin(const char *activity);
-extern void outbox_commit(void);
-extern void outbox_abort(void);
-
-extern OutboxPresence outbox_presence(void);
+/* The calls, in a transaction of worker.h */
 extern int64 outbox_start(int courier);
 extern OutboxMessage *outbox_claim(int courier, int max, const int32 *busy, int n_busy,
 								   int *n, bool *progress);

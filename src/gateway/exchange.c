@@ -23,6 +23,7 @@
 #include "arena.h"
 #include "auth.h"
 #include "memory.h"
+#include "peer.h"
 #include "reply.h"
 #include "request.h"
 #include "routes.h"
@@ -41,6 +42,7 @@ typedef struct Exchange
 	const char *peer;
 	Identity	identity;
 	struct evbuffer *body;		/* INPUT_RAW */
+	bool		query_is_body;	/* INPUT_RAW, and body is NULL */
 	Call		call;
 	Reply		reply;
 	bool		close;			/* no further request on this connection */
@@ -331,6 +333,19 @@ refuse_stranger(Exchange *exchange)
 	return true;
 }
 
+/*
+ * Where a GET may write, the query says it all; and some providers post with
+ * all that they have to say in the query.
+ */
+static bool
+says_it_in_query(const Exchange *exchange)
+{
+	struct evbuffer *input = evhttp_request_get_input_buffer(exchange->http);
+
+	return (exchange->match.route->flags & ROUTE_GET_WRITES) != 0 &&
+		(exchange->method == METHOD_GET || evbuffer_get_length(input) == 0);
+}
+
 /* The client may leave while the call still runs, so the body changes hands. */
 static void
 take_raw_body(Exchange *exchange)
@@ -338,9 +353,13 @@ take_raw_body(Exchange *exchange)
 	struct evbuffer *input = evhttp_request_get_input_buffer(exchange->http);
 	Call	   *call = &exchange->call;
 
-	if (exchange->method != METHOD_POST)
+	exchange->query_is_body = says_it_in_query(exchange);
+	if (exchange->query_is_body)
 	{
-		call->body = request_query_without(exchange->arena, exchange->match.query, "key");
+		const char *query = exchange->match.query;
+
+		/* A key in the query is no part of the call; see headers.c. */
+		call->body = exchange->match.key != NULL ? query : request_query_without(exchange->arena, query, "key");
 		call->body_len = strlen(call->body);
 		return;
 	}
@@ -375,16 +394,16 @@ submit(Exchange *exchange)
 {
 	const struct evkeyvalq *headers = evhttp_request_get_input_headers(exchange->http);
 	const Route *route = exchange->match.route;
-	bool		query_is_body = exchange->method == METHOD_GET && (route->flags & ROUTE_GET_WRITES) != 0;
+	bool		writes = exchange->method == METHOD_POST || (route->flags & ROUTE_GET_WRITES) != 0;
 	Call	   *call = &exchange->call;
 
-	call->read_only = exchange->method != METHOD_POST && !query_is_body;
+	call->read_only = !writes;
 	call->role = exchange->identity.role;
 	call->claims = exchange->identity.claims;
-	call->method = query_is_body ? "POST" : method_name(exchange->method);
+	call->method = writes ? "POST" : method_name(exchange->method);
 	call->path = route->pattern;
 	call->headers = request_headers_json(exchange->arena, headers, &exchange->match,
-										 exchange->peer, query_is_body);
+										 exchange->peer, exchange->query_is_body);
 	call->cookies = request_cookies_json(exchange->arena, headers);
 	call->done = on_call_done;
 	call->owner = exchange;
@@ -407,9 +426,9 @@ exchange_begin(ExchangeContext *context, struct evhttp_request *http)
 	exchange->method = method_of(http);
 	clock_gettime(CLOCK_MONOTONIC, &exchange->began);
 	evhttp_connection_get_peer(connection, &address, &port);
-	exchange->peer = request_peer(exchange->arena, evhttp_request_get_input_headers(http),
+	exchange->peer = peer_address(exchange->arena, evhttp_request_get_input_headers(http),
 								  address != NULL ? address : "",
-								  context->options->trust_proxy);
+								  context->options->proxies, context->options->trust_proxy);
 	evhttp_connection_set_closecb(connection, on_client_gone, exchange);
 	exchange->close = request_is_chunked(evhttp_request_get_input_headers(http));
 	return exchange;

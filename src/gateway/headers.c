@@ -8,7 +8,6 @@
  *
  * Copyright (c) 2026, the wacta authors
  */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -75,16 +74,20 @@ add_header(Arena *arena, json_t *object, const struct evkeyval *header, bool is_
 	free(list);
 }
 
-/* The shared secret of a webhook: header, else ?key=, else last segment. */
+/*
+ * The shared secret of a webhook: header, else last segment of the path, else
+ * ?key=.  With one in the path a "key" of the query is a field like others: on a
+ * telephone that is what callers press.
+ */
 static void
 add_key(Arena *arena, json_t *object, const RouteMatch *match)
 {
-	const char *key = request_query_value(arena, match->query, "key");
+	const char *key = match->key;
 
 	if (json_object_get(object, "x-wacta-key") != NULL)
 		return;
 	if (key == NULL)
-		key = match->key;
+		key = request_query_value(arena, match->query, "key");
 	if (key != NULL)
 		set_text(object, "x-wacta-key", key);
 }
@@ -171,46 +174,4 @@ request_cookie(Arena *arena, const struct evkeyvalq *headers, const char *wanted
 		}
 	}
 	return NULL;
-}
-
-static bool
-is_address(const char *text)
-{
-	unsigned char buffer[sizeof(struct in6_addr)];
-
-	return inet_pton(AF_INET, text, buffer) == 1 || inet_pton(AF_INET6, text, buffer) == 1;
-}
-
-/* The other end of a Unix socket has no address, but is on this machine. */
-static const char *
-socket_address(Arena *arena, const char *socket_peer)
-{
-	const char *address = arena_strndup(arena, socket_peer, strcspn(socket_peer, "%"));
-
-	return is_address(address) ? address : "127.0.0.1";
-}
-
-/*
- * Each proxy adds the address it saw at the end of X-Forwarded-For; what stands
- * before is the client's own claim.  Anything but an address is ignored.
- */
-const char *
-request_peer(Arena *arena, const struct evkeyvalq *headers, const char *socket_peer, bool trust_proxy)
-{
-	const char *last = NULL;
-	const struct evkeyval *header;
-	const char *comma;
-
-	TAILQ_FOREACH(header, headers, next)
-	{
-		if (trust_proxy && text_equal_nocase(header->key, "X-Forwarded-For"))
-			last = header->value;
-	}
-	if (last == NULL)
-		return socket_address(arena, socket_peer);
-	comma = strrchr(last, ',');
-	last = comma != NULL ? comma + 1 : last;
-	last += strspn(last, " \t");
-	last = arena_strndup(arena, last, strcspn(last, " \t"));
-	return is_address(last) ? last : socket_address(arena, socket_peer);
 }

@@ -293,5 +293,6 @@ main(int argc, char **argv)
 		event_free(signals[i]);
 	event_free(gateway.give_up);
 	event_base_free(gateway.base);
+	free(gateway.options.proxies);
 	return 0;
 }

@@ -75,6 +75,8 @@ static const Option table[] = {
 	"lock_timeout of the connections"},
 	{"client-timeout", KIND_TIME, AT(client_timeout), "TIME", "30s",
 	"a client that neither sends nor reads for so long is dropped"},
+	{"receive-timeout", KIND_TIME, AT(receive_timeout), "TIME", "60s",
+	"longest time that a request may take to arrive"},
 	{"stop-timeout", KIND_TIME, AT(stop_timeout), "TIME", "30s",
 	"on SIGTERM, longest wait for requests already begun"},
 	{"max-body", KIND_SIZE, AT(max_body), "SIZE", "4MB",
@@ -88,6 +90,10 @@ static const Option table[] = {
 	{"trust-proxy", KIND_SWITCH, AT(trust_proxy), NULL, "off",
 	"take the client's address from the last X-Forwarded-For;\n"
 	"only behind a proxy of your own that sets it"},
+	{"trusted-proxies", KIND_TEXT, AT(trusted_proxies), "LIST", "",
+	"the same for connections from these addresses and networks\n"
+	"alone (127.0.0.1, 10.0.0.0/8; a Unix socket is 127.0.0.1),\n"
+	"and through several of them one behind the other"},
 	{"access-log", KIND_SWITCH, AT(access_log), NULL, "on",
 	"one line of JSON a request on standard output"},
 };
@@ -404,4 +410,7 @@ options_read(Options *options, int argc, char **argv)
 		read_flags(options, argc, argv);
 	}
 	check_conninfo(options->db);
+	options->proxies = proxies_parse(options->trusted_proxies);
+	if (options->proxies == NULL)
+		refuse("setting", "trusted-proxies", "must be a list of addresses or networks");
 }

@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "peer.h"
+
 typedef struct Options
 {
 	const char *config;
@@ -23,10 +25,13 @@ typedef struct Options
 	long		statement_timeout;
 	long		lock_timeout;
 	long		client_timeout;
+	long		receive_timeout;
 	long		stop_timeout;
 	long		max_body;		/* sizes in bytes */
 	long		max_headers;
 	long		max_held;
+	const char *trusted_proxies;
+	ProxyList  *proxies;		/* the same, parsed; the caller frees it */
 	bool		trust_proxy;
 	bool		access_log;
 } Options;

@@ -49,10 +49,6 @@ extern char *request_query_value(Arena *arena, const char *query, const char *na
 /* The query as it came, without the pairs of that name. */
 extern char *request_query_without(Arena *arena, const char *query, const char *name);
 
-/* The client's IP address: the proxy's word for it if that is trusted. */
-extern const char *request_peer(Arena *arena, const struct evkeyvalq *headers,
-								const char *socket_peer, bool trust_proxy);
-
 /*
  * request.headers: names in lower case.  Credentials that the gateway itself
  * uses up are left out; those of a webhook are for its function to compare.

@@ -74,7 +74,7 @@ static const ApiFunction functions[] = {
 	[FN_WEBHOOK_IVR] = {
 		"webhook_ivr",
 		"SELECT wacta_api.webhook_ivr($1)",
-		INPUT_RAW, OUTPUT_JSON, UNLIMITED, 1, {NULL}
+		INPUT_RAW, OUTPUT_BYTES, UNLIMITED, 1, {NULL}
 	},
 	[FN_DASHBOARD] = {
 		"dashboard",
@@ -174,6 +174,18 @@ usable_parameter(const Segment *segment)
 	return segment->len > 0 && !text_has_encoded_delimiter(segment->raw, segment->len);
 }
 
+/*
+ * A key may hold any character.  But a question mark begins a query, and a slash
+ * at the end is the path's own, when the link was encoded as a whole.
+ */
+static bool
+usable_key(const Segment *segment)
+{
+	size_t		len = strlen(segment->text);
+
+	return len > 0 && strchr(segment->text, '?') == NULL && segment->text[len - 1] != '/';
+}
+
 /* Compares the segments with one pattern and notes the parameters. */
 static bool
 match_pattern(Arena *arena, const Route *route, const Segment *segments, int count, RouteMatch *match)
@@ -200,7 +212,7 @@ match_pattern(Arena *arena, const Route *route, const Segment *segments, int cou
 		at += len;
 		i++;
 	}
-	if (i < count && (route->flags & ROUTE_WEBHOOK) != 0 && usable_parameter(&segments[i]))
+	if (i < count && (route->flags & ROUTE_WEBHOOK) != 0 && usable_key(&segments[i]))
 		match->key = segments[i++].text;
 	if (i < count)
 		return false;

@@ -76,7 +76,7 @@ typedef struct RouteMatch
 	const Route *route;
 	int			nparams;
 	PathParam	params[MAX_PARAMS];
-	char	   *key;			/* ROUTE_KEY: the extra segment, or NULL */
+	char	   *key;			/* ROUTE_WEBHOOK: the extra segment, or NULL */
 	const char *query;			/* still encoded, "" when there is none */
 } RouteMatch;
 

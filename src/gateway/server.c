@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "arena.h"
 #include "exchange.h"
@@ -94,8 +95,37 @@ cut_off(struct bufferevent *connection, const char *answer)
 
 static const char too_large[] = "HTTP/1.1 413 Request Entity Too Large\r\n"
 "Content-Length: 0\r\nConnection: close\r\n\r\n";
+static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\n"
+"Content-Length: 0\r\nConnection: close\r\n\r\n";
 static const char no_memory[] = "HTTP/1.1 503 Service Unavailable\r\n"
 "Retry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/*
+ * How long the oldest byte that waits in this connection has been there: some
+ * send just enough to stay.  The library keeps no time for a whole request.
+ */
+static long
+pending_ms(struct bufferevent *connection, bool is_first)
+{
+	static struct timespec *since;	/* by descriptor */
+	static int	size;
+	int			fd = bufferevent_getfd(connection);
+	struct timespec now;
+
+	if (fd < 0)
+		return 0;
+	if (fd >= size)
+	{
+		size = 2 * fd + 64;
+		since = realloc(since, (size_t) size * sizeof(*since));
+		if (since == NULL)
+			abort();
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (is_first)
+		since[fd] = now;
+	return (now.tv_sec - since[fd].tv_sec) * 1000 + (now.tv_nsec - since[fd].tv_nsec) / 1000000;
+}
 
 /*
  * A request is in memory before it is an exchange's, and the library sets no
@@ -112,6 +142,11 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn
 
 	if (info->n_added == 0)
 		return;
+	if (pending_ms(connection, pending == info->n_added) > options->receive_timeout)
+	{
+		cut_off(connection, too_slow);
+		return;
+	}
 	if (pending > (size_t) options->max_body + (size_t) options->max_headers + READ_AHEAD)
 		cut_off(connection, too_large);
 	else if (memory_held() > (pending > (size_t) options->max_headers ? 2 : 3) * limit)

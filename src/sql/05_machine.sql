@@ -1,5 +1,5 @@
 --
--- 05_machine: what the launcher and the couriers offer to SQL.
+-- 05_machine: what the launcher and the workers offer to SQL.
 --
 -- The C code stands in src/wake.c, src/status.c and src/backoff.c.
 --
@@ -44,6 +44,22 @@ COMMENT ON FUNCTION wacta.courier_status() IS
 'One row for each courier of the server: what it does, what it has done since the server or its entry in wacta.databases was made, and why it does not run.
 last_error is what is wrong, or was within the last ten minutes.';
 REVOKE ALL ON FUNCTION wacta.courier_status() FROM PUBLIC;
+
+CREATE FUNCTION wacta.inbox_worker_status(
+    OUT database name,
+    OUT pid int,
+    OUT state text,
+    OUT since timestamptz,
+    OUT restarts int,
+    OUT next_start timestamptz,
+    OUT last_error text,
+    OUT last_error_at timestamptz
+) RETURNS SETOF record
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_inbox_worker_status';
+COMMENT ON FUNCTION wacta.inbox_worker_status() IS
+'One row for each inbox worker of the server: what it does, and why it does not run.
+last_error is what is wrong, or was within the last ten minutes.';
+REVOKE ALL ON FUNCTION wacta.inbox_worker_status() FROM PUBLIC;
 
 CREATE FUNCTION wacta.backoff(
     attempt int,

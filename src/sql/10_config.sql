@@ -45,6 +45,7 @@ CREATE TABLE wacta.config (
   follow_up_delay   interval NOT NULL DEFAULT '15 minutes',
   session_ttl       interval NOT NULL DEFAULT '12 hours',
   refusal_retention interval NOT NULL DEFAULT '30 days',
+  inbox_retention   interval          DEFAULT '90 days' CHECK (inbox_retention >= '0'),
   stop_words        text[]   NOT NULL DEFAULT '{stop,unsubscribe,"opt out",optout,cancel,रोकें,बंद,बंद करो,बंद करें}',
   start_words       text[]   NOT NULL DEFAULT '{start,subscribe,"opt in",optin,शुरू,शुरू करें}',
   CONSTRAINT known_time_zone CHECK (timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL),
@@ -68,6 +69,7 @@ COMMENT ON COLUMN wacta.config.pair_interval IS 'A sender sends one person one m
 COMMENT ON COLUMN wacta.config.pair_burst IS 'How many of these a sender may send one person at once.';
 COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this long is in doubt; must exceed wacta.request_timeout.';
 COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
+COMMENT ON COLUMN wacta.config.inbox_retention IS 'How long applied webhooks are kept, bodies and all; NULL: for ever.';
 COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these words withdraws consent (case, spaces and punctuation do not matter).';
 
 INSERT INTO wacta.config DEFAULT VALUES;

@@ -32,19 +32,26 @@ CREATE FUNCTION wacta.hmac_sha256(data bytea, key bytea) RETURNS bytea
 LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wacta_hmac_sql';
 COMMENT ON FUNCTION wacta.hmac_sha256(bytea, bytea) IS 'HMAC-SHA256 (RFC 2104), 32 bytes.';
 
+CREATE FUNCTION wacta.hmac_sha1(data bytea, key bytea) RETURNS bytea
+LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wacta_hmac_sha1';
+COMMENT ON FUNCTION wacta.hmac_sha1(bytea, bytea) IS 'HMAC-SHA1 (RFC 2104), 20 bytes: for Twilio, which signs with it.';
+
 CREATE FUNCTION wacta.random_bytes(count integer) RETURNS bytea
 LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'wacta_random_bytes';
 COMMENT ON FUNCTION wacta.random_bytes(integer) IS '1 to 1024 bytes from the server''s strong random source.';
 
 CREATE TABLE wacta.signing_key (
   key_id     integer GENERATED ALWAYS AS IDENTITY (MAXVALUE 65535) PRIMARY KEY,
-  purpose    text NOT NULL DEFAULT 'link' CHECK (purpose IN ('link', 'session')),
+  purpose    text NOT NULL DEFAULT 'link' CHECK (purpose IN ('link', 'session', 'person')),
   sealed     bytea NOT NULL,
   created_at timestamptz NOT NULL DEFAULT wacta.now(),
   retired_at timestamptz
 );
 COMMENT ON TABLE wacta.signing_key IS
 'The key ring: the newest key that is not retired signs, all of them verify. Secrets are sealed.';
+
+-- What was hidden under this key is found again under no other one.
+CREATE UNIQUE INDEX one_person_key ON wacta.signing_key (purpose) WHERE purpose = 'person';
 
 CREATE FUNCTION wacta.keyring_changed() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wacta_keyring_changed';
@@ -79,6 +86,9 @@ CREATE FUNCTION wacta.retire_signing_key(key_id integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  IF EXISTS (SELECT FROM wacta.signing_key k WHERE k.key_id = retire_signing_key.key_id AND k.purpose = 'person') THEN
+    RAISE EXCEPTION 'cannot retire the key of suppressed numbers' USING ERRCODE = '55000', HINT = 'They are known again by this key alone.';
+  END IF;
   UPDATE wacta.signing_key k SET retired_at = coalesce(k.retired_at, wacta.now()) WHERE k.key_id = retire_signing_key.key_id;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'signing key % does not exist', key_id USING ERRCODE = '22023';
@@ -151,7 +161,7 @@ BEGIN
     WHEN wanted <> t.action THEN 'wrong_action'
   END;
   IF reason IS NULL THEN
-    lead_id := t.lead_id; message_id := t.message_id; action := coalesce(t.action, wanted); issued_at := t.issued_at;
+    lead_id := wacta.living_lead(t.lead_id); message_id := t.message_id; action := coalesce(t.action, wanted); issued_at := t.issued_at;
   END IF;
 END
 $$;

@@ -30,6 +30,7 @@ CREATE TABLE wacta.message (
   error_code          integer,
   pricing             jsonb,
   cost                numeric(12,6),
+  failures            integer[],
   PRIMARY KEY (lead_id, message_id),
   CONSTRAINT sending_has_a_lease CHECK ((status = 'sending') = (lease_until IS NOT NULL)),
   CONSTRAINT ended_without_success_has_a_reason
@@ -38,6 +39,7 @@ CREATE TABLE wacta.message (
 COMMENT ON TABLE wacta.message IS 'The outbox and its history: one row a message, in exactly one state.';
 COMMENT ON COLUMN wacta.message.wamid IS 'WhatsApp''s id of the message.';
 COMMENT ON COLUMN wacta.message.provider_request_id IS 'The provider''s own id of our request where it is not the wamid (Tata).';
+COMMENT ON COLUMN wacta.message.failures IS 'The codes of all failures that webhooks have told, 0 for one without: each has its consequences once.';
 COMMENT ON COLUMN wacta.message.cost IS 'What it costs by wacta.price, since its last claim.';
 COMMENT ON COLUMN wacta.message.claimed_by IS 'The number of the courier that has or had it.';
 -- No index here may name what changes on a message's way, in its key or its condition: an update would then write to all
@@ -145,7 +147,8 @@ COMMENT ON TABLE wacta.attempt IS
 'Each HTTP request for a message, committed before it leaves. outcome NULL: it is under way; lost: its courier ended first.';
 COMMENT ON COLUMN wacta.attempt.started_at IS
 'When the first byte of the request was about to leave, by the clock of the courier''s machine; NULL: not, or not known.';
-COMMENT ON COLUMN wacta.attempt.provider_id IS 'The id that the answer gave: at Meta the wamid, at Tata the id of the request.';
+COMMENT ON COLUMN wacta.attempt.provider_id IS
+'The id that the answer gave: at Meta the wamid, at Tata that of the request, until a webhook tells the wamid.';
 -- (a hash of it, for the ids are long and in no order)
 CREATE INDEX attempt_provider_id ON wacta.attempt (hashtext(provider_id)) WHERE provider_id IS NOT NULL;
 CREATE INDEX attempt_open ON wacta.attempt (claimed_at) WHERE ended_at IS NULL;
@@ -229,7 +232,7 @@ DECLARE
 BEGIN
   SELECT * INTO l FROM wacta.lead WHERE lead.lead_id = $1 FOR SHARE;
   IF NOT FOUND THEN
-    PERFORM wacta.raise_no_lead($1);
+    RETURN wacta.enqueue(wacta.forwarded($1), $2, $3, $4, $5);
   END IF;
   why := wacta.refusal(l.consent, (SELECT r.kind FROM wacta.recipient($1) r));
   INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, project_id, variables, expires_at, status, reason)
@@ -264,8 +267,12 @@ CREATE FUNCTION wacta.send_interactive(lead_id bigint, template text DEFAULT NUL
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  project integer := (SELECT l.project_id FROM wacta.lead l WHERE l.lead_id = $1);
+  project integer;
 BEGIN
+  SELECT l.project_id INTO project FROM wacta.lead l WHERE l.lead_id = $1;
+  IF NOT FOUND THEN
+    RETURN wacta.send_interactive(wacta.forwarded($1), $2);
+  END IF;
   RETURN wacta.enqueue($1, 'pitch', wacta.pitch_template($2, project), '{}', project);
 END
 $$;
@@ -282,7 +289,7 @@ BEGIN
   SELECT pr.* INTO p FROM wacta.project pr JOIN wacta.lead l USING (project_id) WHERE l.lead_id = $1;
   IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
     IF NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = $1) THEN
-      PERFORM wacta.raise_no_lead($1);
+      RETURN wacta.send_brochure(wacta.forwarded($1));
     END IF;
     RAISE EXCEPTION 'the project of lead % has no brochure', $1 USING ERRCODE = '55000',
       HINT = 'Set brochure_link or brochure_media_id of its project.';

@@ -30,7 +30,7 @@ DECLARE
   message bigint := CASE WHEN lead IS NOT NULL THEN id END;
 BEGIN
   IF lead IS NULL THEN
-    lead := (SELECT l.lead_id FROM wacta.lead l WHERE l.lead_id = id);
+    lead := (SELECT l.lead_id FROM wacta.lead l WHERE l.lead_id = wacta.living_lead(id));
   ELSIF EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = id) THEN      -- only ids that the site chose itself can collide
     RAISE EXCEPTION '% is a message and a lead', id USING ERRCODE = '22023', HINT = 'Sign for a message of that lead.';
   END IF;

@@ -1,41 +1,113 @@
--- Consent: an append-only ledger, and the lead's row that says what it says last.
+-- Consent: an append-only ledger, and the lead's row that says what it comes to.
 
-CREATE FUNCTION wacta.record_consent(lead_id bigint, event text, reason text, evidence jsonb) RETURNS boolean
+-- Whoever says of what kind the evidence is (call, click, word, button, preference, provider, staff, import) is believed.
+CREATE FUNCTION wacta.evidence_kind(reason text, evidence jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    SELECT CASE
+      WHEN $2 ->> 'kind' IN ('call', 'click', 'word', 'button', 'preference', 'provider', 'staff', 'import', 'merge', 'erasure') THEN $2 ->> 'kind'
+      WHEN $1 = 'call' THEN 'call'
+      WHEN $2 ->> 'via' IN ('word', 'button') THEN $2 ->> 'via'
+      WHEN $2 ->> 'via' = 'link' THEN 'click'
+      WHEN $2 ? 'code' THEN 'provider'
+      WHEN $2 ->> 'category' = 'marketing_messages' THEN 'preference'
+      WHEN $2 ? 'said' THEN 'word'
+      ELSE 'staff' END);
+END
+$$;
+COMMENT ON FUNCTION wacta.evidence_kind(text, jsonb) IS 'The kind of a consent event''s evidence: what it says itself, or what shows in it.';
+
+-- Whether a word counts. What comes late does not undo what the person has said since; of two words of the same second the
+-- withdrawal counts, whichever comes first. A call or a list is no explicit yes, which alone brings a withdrawn consent back.
+CREATE FUNCTION wacta.counts(l wacta.lead, event text, explicit boolean, happened_at timestamptz, last_at timestamptz) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    SELECT CASE WHEN event = 'withdrawn' THEN coalesce(happened_at >= last_at, true)
+                WHEN l.forgotten_at IS NOT NULL OR (l.consent = 'withdrawn' AND NOT explicit) THEN false
+                ELSE coalesce(happened_at > last_at, true) END);
+END
+$$;
+COMMENT ON FUNCTION wacta.counts(wacta.lead, text, boolean, timestamptz, timestamptz) IS
+'Whether a consent event changes what a person''s consent is, given when the last one that did happened.';
+
+CREATE FUNCTION wacta.last_word_at(lead_id bigint) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT e.happened_at FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.effective ORDER BY e.event_id DESC LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION wacta.last_word_at(bigint) IS 'When the person said what their consent is now; NULL: they never said anything.';
+
+CREATE FUNCTION wacta.lead_ids(lead_id bigint) RETURNS bigint[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT $1 || ARRAY(SELECT m.lead_id FROM wacta.merged_lead m WHERE m.merged_into = $1));
+END
+$$;
+COMMENT ON FUNCTION wacta.lead_ids(bigint) IS 'The ids under which a person''s words stand in the ledger: the lead''s, and those of leads that were merged into it.';
+
+-- The one way into the ledger, for words, taps, preferences, staff and lists alike. The lock orders consent against enqueue and
+-- claim, which lock the same row. Without a time it is said here and now, and so after all that is known. A provider repeats
+-- itself for days: the same evidence with the time that it names is recorded once.
+CREATE FUNCTION wacta.record_consent(lead_id bigint, event text, reason text, evidence jsonb, happened_at timestamptz DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  was text;
-  now_is text := $2;
+  l       wacta.lead := wacta.lock_lead($1);
+  what    text := wacta.evidence_kind($3, $4);
+  last_at timestamptz := wacta.last_word_at(l.lead_id);
+  at      timestamptz := CASE WHEN $5 IS NOT NULL THEN least($5, wacta.now()) END;    -- a provider's clock may be ahead
+  matters boolean;
 BEGIN
-  -- this lock orders consent against enqueue and claim, which take a share lock of the same row
-  SELECT l.consent INTO was FROM wacta.lead l WHERE l.lead_id = $1 FOR NO KEY UPDATE;
-  IF NOT FOUND THEN
-    PERFORM wacta.raise_no_lead($1);
-  END IF;
-  IF was = now_is THEN
+  IF $5 IS NOT NULL AND EXISTS (SELECT FROM wacta.consent_event e
+                                 WHERE e.lead_id = ANY (wacta.lead_ids(l.lead_id)) AND e.event = $2 AND e.evidence = coalesce($4, '{}')) THEN
     RETURN false;
   END IF;
-  INSERT INTO wacta.consent_event (lead_id, event, reason, evidence, happened_at)
-  VALUES ($1, $2, $3, coalesce($4, '{}'), wacta.now());
-  UPDATE wacta.lead l SET consent = now_is, updated_at = wacta.now() WHERE l.lead_id = $1;
+  matters := wacta.counts(l, $2, $3 <> 'call' AND what <> 'import', coalesce(at, 'infinity'), last_at);
+  INSERT INTO wacta.consent_event (lead_id, event, kind, reason, evidence, happened_at, effective)
+  VALUES (l.lead_id, $2, what, $3, coalesce($4, '{}'), coalesce(at, greatest(wacta.now(), last_at)), matters);
+  IF NOT matters OR l.consent = $2 THEN
+    RETURN false;
+  END IF;
+  UPDATE wacta.lead x SET consent = $2, updated_at = wacta.now() WHERE x.lead_id = l.lead_id;
   RETURN true;
 END
 $$;
-COMMENT ON FUNCTION wacta.record_consent(bigint, text, text, jsonb) IS
-'Writes a consent event and the lead''s state together; false when the state was so already.';
+COMMENT ON FUNCTION wacta.record_consent(bigint, text, text, jsonb, timestamptz) IS
+'Writes a consent event (granted, withdrawn) and what the person''s consent is by it, together; false when that does not change.
+happened_at: when the person said so, by default now. A word that is older than the newest one is kept and changes nothing.';
 
-CREATE FUNCTION wacta.withdraw(lead_id bigint, reason text, evidence jsonb) RETURNS boolean
+CREATE FUNCTION wacta.suppress_pending(lead_id bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  changed boolean := wacta.record_consent($1, 'withdrawn', $2, $3);
 BEGIN
   PERFORM wacta.end_pending($1, 'suppressed', 'opted_out', '{pitch,brochure,other}');
   UPDATE wacta.follow_up f SET closed_at = wacta.now(), outcome = 'opted out' WHERE f.lead_id = $1 AND f.closed_at IS NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.suppress_pending(bigint) IS 'Ends all that is queued for a person, and closes their follow-ups.';
+
+CREATE FUNCTION wacta.withdraw(lead_id bigint, reason text, evidence jsonb, happened_at timestamptz DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  l       wacta.lead := wacta.lock_lead($1);
+  changed boolean := wacta.record_consent(l.lead_id, 'withdrawn', $2, $3, $4);
+BEGIN
+  IF changed OR l.consent = 'withdrawn' THEN
+    PERFORM wacta.suppress_pending(l.lead_id);
+  END IF;
   RETURN changed;
 END
 $$;
-COMMENT ON FUNCTION wacta.withdraw(bigint, text, jsonb) IS 'Consent withdrawn: everything pending ends, follow-ups are closed.';
+COMMENT ON FUNCTION wacta.withdraw(bigint, text, jsonb, timestamptz) IS
+'Consent withdrawn: everything pending ends, follow-ups are closed; unless the person has agreed since.';
 
 -- Evidence comes as JSON or as a sentence.
 CREATE FUNCTION wacta.evidence(value text) RETURNS jsonb

@@ -53,7 +53,8 @@ DECLARE
 BEGIN
   SELECT * INTO l FROM wacta.lead WHERE lead.lead_id = $1 FOR NO KEY UPDATE;
   IF NOT FOUND THEN
-    PERFORM wacta.raise_no_lead($1);
+    SELECT d.first_time, d.page INTO first_time, page FROM wacta.decide(wacta.forwarded($1), $2, $3, $4, $5, $6) d;
+    RETURN;
   END IF;
   project := coalesce((SELECT m.project_id FROM wacta.message m WHERE (m.lead_id, m.message_id) = ($1, $2)), l.project_id);
   -- the same tap again: the last decision on this project was this one; a "no" is one for all projects
@@ -133,7 +134,7 @@ DECLARE
   t record;
 BEGIN
   SELECT * INTO t FROM wacta.examine_token($1, $2, $3);
-  IF t.reason IS NULL AND NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = t.lead_id) THEN
+  IF t.reason IS NULL AND NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = t.lead_id AND l.forgotten_at IS NULL) THEN
     t.reason := 'no_such_lead';
   ELSIF t.reason IS NULL AND (t.action IS NULL OR t.action NOT IN ('interested', 'not_interested')) THEN
     t.reason := 'wrong_action';

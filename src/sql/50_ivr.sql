@@ -170,11 +170,10 @@ BEGIN
   c.called_number := coalesce(wacta.normalize_phone(c.called, src.country), c.called);
   IF c.processed_at IS NULL OR c.lead_id IS NULL THEN
     c.caller := CASE WHEN c.caller_raw = e.told #>> '{customer,1}' THEN e.caller ELSE wacta.call_number(c.caller_raw, src.country) END;
-    c.lead_id := NULL;
-    IF c.caller IS NOT NULL THEN
-      c.lead_id := wacta.find_or_create_lead('phone', c.caller, name,
-                     coalesce(project_id, CASE WHEN NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE (i.kind, i.value) = ('phone', c.caller)) THEN src.project_id END), 'ivr');
+    IF project_id IS NULL AND src.project_id IS NOT NULL AND wacta.lead_by_phone(c.caller) IS NULL THEN
+      project_id := src.project_id;                       -- who is known may have asked about another one since
     END IF;
+    c.lead_id := CASE WHEN c.caller IS NOT NULL THEN wacta.find_or_create_lead('phone', c.caller, name, project_id, 'ivr') END;
   END IF;
   IF (c.lead_id, c.caller, c.called_number) IS DISTINCT FROM (was.lead_id, was.caller, was.called_number) THEN
     IF was.lead_id IS NULL AND c.lead_id IS NOT NULL THEN      -- flagged for want of a number: now it has one

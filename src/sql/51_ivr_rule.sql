@@ -262,7 +262,7 @@ CREATE FUNCTION wacta.heed_caller(c wacta.ivr_call, action text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  evidence jsonb := jsonb_build_object('source', c.source, 'call', c.provider_call_id, 'digits', c.digits);
+  evidence jsonb := jsonb_build_object('kind', 'call', 'source', c.source, 'call', c.provider_call_id, 'digits', c.digits);
 BEGIN
   IF action <> 'opt_out' THEN
     PERFORM wacta.decide(c.lead_id, NULL, action, 'call', false, evidence);

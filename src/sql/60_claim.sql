@@ -40,21 +40,6 @@ END
 $$;
 COMMENT ON FUNCTION wacta.courier_start(integer) IS 'Marks as in doubt what a former incarnation of this courier left unanswered; returns how many.';
 
-CREATE FUNCTION wacta.forget_refusals() RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  before timestamptz := wacta.now() - (SELECT c.refusal_retention FROM wacta.config c);
-BEGIN
-  -- in small bites: this runs every few seconds
-  DELETE FROM wacta.inbox WHERE inbox_id = ANY (ARRAY(
-    SELECT i.inbox_id FROM wacta.inbox i WHERE NOT i.proved AND i.received_at < before ORDER BY i.received_at LIMIT 500));
-  DELETE FROM wacta.token_refusal WHERE refusal_id = ANY (ARRAY(
-    SELECT r.refusal_id FROM wacta.token_refusal r WHERE r.refused_at < before ORDER BY r.refused_at LIMIT 500));
-END
-$$;
-COMMENT ON FUNCTION wacta.forget_refusals() IS 'Deletes refused tokens and unproved webhooks that are older than refusal_retention.';
-
 -- Attempts that are over leave the index of open ones behind, as messages do that of the queue: see wacta.lane_mark().
 CREATE FUNCTION wacta.reap_leases() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -117,13 +102,15 @@ BEGIN
   UPDATE wacta.channel c SET status = 'active', status_reason = NULL, paused_until = NULL
    WHERE c.channel_id = ANY (ARRAY(SELECT p.channel_id FROM wacta.channel p WHERE p.status = 'paused' AND p.paused_until <= wacta.now()
                                       FOR NO KEY UPDATE SKIP LOCKED));
-  PERFORM wacta.replay_waiting(), wacta.forget_refusals();
+  IF NOT wacta.inbox_is_served() THEN                    -- there is no room for another worker
+    PERFORM wacta.replay_waiting(), wacta.inbox_tend();
+  END IF;
   RETURN lost + expired;
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_reap() IS
-'Expired leases become in doubt, messages past their time expire (1,000 of each at most; returns how many), pauses end, what
-waits in the inbox is tried again.';
+'Expired leases become in doubt, messages past their time expire (1,000 of each at most; returns how many), pauses end. Where
+no inbox worker serves the database, what waits in the inbox is tried again, and the inbox is tended.';
 
 CREATE FUNCTION wacta.lane_mark(channel_id integer, template_id integer) RETURNS timestamptz
 LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wacta_lane_mark';

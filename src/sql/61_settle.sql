@@ -14,16 +14,19 @@ END
 $$;
 COMMENT ON FUNCTION wacta.read_answers(text[], bytea[]) IS 'The JSON of each answer, NULL where it is none.';
 
-CREATE FUNCTION wacta.lock_messages(leads bigint[], messages bigint[]) RETURNS void
+CREATE FUNCTION wacta.lock_messages(leads bigint[], messages bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
 AS $$
 BEGIN
   -- in one order: two couriers that settle at once, or a webhook between them, cannot deadlock; what is taken is updated in it, too
-  PERFORM FROM (SELECT u.* FROM unnest($1, $2) u(lead, message) ORDER BY u.message) u
-    CROSS JOIN LATERAL (SELECT FROM wacta.message q WHERE q.lead_id = u.lead AND q.message_id = u.message LIMIT 1 FOR NO KEY UPDATE) q;
+  PERFORM FROM (SELECT u.message FROM unnest($2) u(message) ORDER BY u.message) u
+    CROSS JOIN LATERAL (SELECT FROM wacta.message q WHERE q.message_id = u.message LIMIT 1 FOR NO KEY UPDATE) q;
+  RETURN ARRAY(SELECT coalesce(g.merged_into, u.lead) FROM unnest($1) WITH ORDINALITY u(lead, n)
+                 LEFT JOIN wacta.merged_lead g ON g.lead_id = u.lead ORDER BY u.n);
 END
 $$;
-COMMENT ON FUNCTION wacta.lock_messages(bigint[], bigint[]) IS 'Locks messages that are about to be settled.';
+COMMENT ON FUNCTION wacta.lock_messages(bigint[], bigint[]) IS
+'Locks messages that are about to be settled; returns their leads, which may have been merged since the claim.';
 
 -- Answers that the messages were taken, an array element each. The state follows the lattice: a webhook may have told more by
 -- now, and that stands; a message that was put back in doubt or queued meanwhile is taken all the same, and not sent again.
@@ -61,7 +64,8 @@ BEGIN
   ), ended AS (                  -- what ended an attempt once stands, but for a guess
     UPDATE wacta.attempt t
        SET ended_at = now_at, outcome = 'answered', http_status = a.http_status, elapsed_ms = a.elapsed_ms, started_at = a.started_at,
-           provider_id = coalesce(a.wamid, a.request_id)
+           -- Tata's answer has no wamid, but a webhook may have been faster
+           provider_id = coalesce(a.wamid, CASE WHEN a.wamid IS NULL THEN (SELECT m.wamid FROM wacta.message m WHERE m.message_id = a.message) END, a.request_id)
       FROM (SELECT a.*, o.ctid AS tid
               FROM a CROSS JOIN LATERAL (SELECT x.ctid FROM wacta.attempt x
                                           WHERE x.lead_id = a.lead AND x.message_id = a.message AND x.attempt = a.attempt
@@ -85,15 +89,11 @@ DECLARE
 BEGIN
   IF coalesce(cardinality(t.leads), 0) < cardinality(p_leads) THEN
     -- somebody had a message in hand, and what we looked for was no longer its newest version: with the locks, look again
-    PERFORM wacta.lock_messages(p_leads, p_messages);
-    t := wacta.write_accepted($1, $2, $3, $4, $5, $6, $7);
+    p_leads := wacta.lock_messages(p_leads, p_messages);
+    t := wacta.write_accepted(p_leads, $2, $3, $4, $5, $6, $7);
   END IF;
   IF array_remove(t.wa_ids, NULL) <> '{}' THEN
-    -- who answers from this wa_id is this person, whatever number we dialled
-    INSERT INTO wacta.lead_identity (kind, value, lead_id)
-    SELECT 'wa_id', left(u.wa_id, 200), u.lead FROM unnest(t.leads, t.wa_ids) u(lead, wa_id)
-     WHERE u.wa_id ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE i.kind = 'phone' AND i.value = '+' || u.wa_id)
-    ON CONFLICT DO NOTHING;
+    PERFORM wacta.add_wa_ids(t.leads, t.wa_ids);
   END IF;
   PERFORM wacta.on_taken(t.leads, t.messages, t.purposes);
   RETURN coalesce(cardinality(t.leads), 0);
@@ -161,16 +161,18 @@ END
 $$;
 COMMENT ON FUNCTION wacta.hold_channel(integer, boolean, timestamptz, text) IS 'Stops a sender until it is resumed, or pauses it until the time given.';
 
+-- Of several reasons always the same one is told, whatever their order; what somebody has written by hand stays.
 CREATE FUNCTION wacta.hold_template(template_id integer, why text, code integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  held text;
+  because text := concat_ws(' ', why, '(code ' || code || ')');
+  held    wacta.template;
 BEGIN
-  UPDATE wacta.template t SET held_reason = concat_ws(' ', why, '(code ' || code || ')')
-   WHERE t.template_id = $1 AND t.held_reason IS NULL RETURNING t.name INTO held;
-  IF FOUND THEN
-    RAISE LOG 'template "%" of wacta is held now: %', held, why
+  SELECT * INTO held FROM wacta.template t WHERE t.template_id = $1 FOR NO KEY UPDATE;
+  IF held.held_reason IS NULL OR (held.held_reason LIKE '%(code %)' AND held.held_reason > because) THEN
+    UPDATE wacta.template t SET held_reason = because WHERE t.template_id = $1;
+    RAISE LOG 'template "%" of wacta is held now: %', held.name, why
       USING HINT = 'Mend what it says, then set held_reason of wacta.template to NULL.';
   END IF;
 END
@@ -235,7 +237,7 @@ DECLARE
   verdict text;
 BEGIN
   IF false = ANY (taken) THEN
-    PERFORM wacta.lock_messages(p_lead, p_message);
+    p_lead := wacta.lock_messages(p_lead, p_message);
   END IF;
   accepted := 0; failed := 0; in_doubt := 0; retried := 0;
   IF NOT false = ANY (taken) THEN

@@ -11,6 +11,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.rank(wacta.message_status) IS 'The height of a state in the lattice of statuses.';
 
+-- A regular expression would cost several times as much, and this is asked twice a status.
+CREATE FUNCTION wacta.is_number(value text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT length(value) BETWEEN 1 AND 18 AND translate(value, '0123456789', '') = '' $$;
+COMMENT ON FUNCTION wacta.is_number(text) IS 'Whether a text is 1 to 18 decimal digits.';
+
 -- What one status says, its message looked up: by our id, which it echoes, or by the id that the provider's answer gave.
 CREATE TYPE wacta.told AS (
   n           integer,
@@ -31,12 +37,12 @@ BEGIN
     SELECT (u.n, coalesce(e.message_id, p.message_id),
             CASE lower(u.item ->> 'status') WHEN 'played' THEN 'read' WHEN 'sent' THEN 'sent' WHEN 'delivered' THEN 'delivered'
                                             WHEN 'read' THEN 'read' WHEN 'failed' THEN 'failed' END,
-            coalesce(CASE WHEN s.at ~ '^1[0-9]{9}$' THEN to_timestamp(s.at::float8) ELSE wacta.try_timestamptz(s.at) END, wacta.now()),
+            coalesce(CASE WHEN length(s.at) = 10 AND wacta.is_number(s.at) THEN to_timestamp(s.at::float8) ELSE wacta.try_timestamptz(s.at) END, wacta.now()),
             left(u.item ->> 'id', 300), CASE WHEN jsonb_typeof(u.item -> 'pricing') = 'object' THEN u.item -> 'pricing' END)::wacta.told
       FROM unnest(items) WITH ORDINALITY u(item, n)
      CROSS JOIN LATERAL (SELECT coalesce(u.item ->> 'biz_opaque_callback_data', u.item ->> 'custom_callback_data') AS echo, u.item ->> 'timestamp' AS at) s
       LEFT JOIN LATERAL (SELECT m.message_id FROM wacta.message m
-                          WHERE m.message_id = CASE WHEN starts_with(s.echo, 'wacta:outbox:') AND substr(s.echo, 14) ~ '^[0-9]{1,18}$'
+                          WHERE m.message_id = CASE WHEN starts_with(s.echo, 'wacta:outbox:') AND wacta.is_number(substr(s.echo, 14))
                                                     THEN substr(s.echo, 14)::bigint END LIMIT 1) e ON true
       LEFT JOIN LATERAL (SELECT a.message_id FROM wacta.attempt a
                           WHERE hashtext(a.provider_id) IN (hashtext(u.item ->> 'id'), hashtext(u.item ->> 'gs_id'))
@@ -76,6 +82,7 @@ DECLARE
   leads    bigint[];
   messages bigint[];
   purposes text[];
+  renamed  bigint[];
 BEGIN
   WITH changed AS (
     UPDATE wacta.message m
@@ -98,13 +105,28 @@ BEGIN
              WHERE u.status <> 'failed' AND u.message_id IS NOT NULL
              GROUP BY u.message_id ORDER BY u.message_id) t
      WHERE m.message_id = t.message_id
-    RETURNING m.lead_id, m.message_id, m.purpose)
-  SELECT array_agg(c.lead_id), array_agg(c.message_id), array_agg(c.purpose) INTO leads, messages, purposes FROM changed c;
-  PERFORM wacta.on_taken(leads, messages, purposes);
+    RETURNING m.lead_id, m.message_id, m.purpose, m.provider_request_id)
+  SELECT array_agg(c.lead_id), array_agg(c.message_id), array_agg(c.purpose), array_agg(c.message_id) FILTER (WHERE c.provider_request_id IS NOT NULL)
+    INTO leads, messages, purposes, renamed FROM changed c;
+  PERFORM wacta.on_taken(leads, messages, purposes), wacta.note_wamids(renamed);
 END
 $$;
 COMMENT ON FUNCTION wacta.write_statuses(wacta.told[]) IS
 'Writes sent, delivered and read into their messages: times are the earliest told, the state is the highest.';
+
+-- What comes later may name the message by its wamid alone: a status, or a reply to it.
+CREATE FUNCTION wacta.note_wamids(messages bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF messages IS NOT NULL THEN
+    UPDATE wacta.attempt a SET provider_id = m.wamid
+      FROM wacta.message m
+     WHERE m.message_id = ANY (messages) AND (a.lead_id, a.message_id, a.attempt) = (m.lead_id, m.message_id, m.attempts) AND a.provider_id <> m.wamid;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.note_wamids(bigint[]) IS 'Lets messages be found by their wamid where the provider''s answer gave another id.';
 
 CREATE FUNCTION wacta.apply_failure(told wacta.told, item jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -127,44 +149,35 @@ BEGIN
          wamid       = coalesce(q.wamid, told.wamid),
          accepted_at = least(q.accepted_at, told.happened_at),
          failed_at   = least(q.failed_at, told.happened_at),
+         failures    = ARRAY(SELECT DISTINCT c FROM unnest(q.failures || coalesce(e.code, 0)) c ORDER BY c),
          pricing     = greatest(q.pricing, told.pricing)
    WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
-  PERFORM wacta.follow_failure(m, e.code, e.detail);
+  IF m.provider_request_id IS NOT NULL THEN
+    PERFORM wacta.note_wamids(ARRAY[m.message_id]);
+  END IF;
+  IF NOT coalesce(e.code, 0) = ANY (coalesce(m.failures, '{}')) THEN
+    PERFORM wacta.follow_failure(m, e.code, e.detail);
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION wacta.apply_failure(wacta.told, jsonb) IS 'Applies a failure told by webhook to its message, which is locked, with what it means for others.';
 
--- The message itself is not sent again: its failure came after it had been accepted.
+-- Once for each code of a message: a repetition or a replay comes after somebody has mended it, or has changed their mind. The
+-- message itself is not sent again: its failure came after it had been accepted.
 CREATE FUNCTION wacta.follow_failure(m wacta.message, code integer, detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   rule record := wacta.error_action(code, NULL, 0);
 BEGIN
-  IF rule.action = 'suppress' THEN
-    PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
-  ELSIF rule.action = 'hold_template' THEN
-    PERFORM wacta.hold_template(m.template_id, detail, code);
-  ELSIF m.failed_at IS NULL THEN                         -- the sender's own trouble counts once, not on a replay after it was mended
-    CASE rule.action
-      WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
-      WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + coalesce(rule.wait, interval '1 hour'), detail);
-      WHEN 'throttle_sender' THEN PERFORM wacta.slow_sender(m.channel_id);
-      ELSE NULL;
-    END CASE;
-  END IF;
+  CASE rule.action
+    WHEN 'suppress' THEN PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
+    WHEN 'hold_template' THEN PERFORM wacta.hold_template(m.template_id, detail, code);
+    WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
+    WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + coalesce(rule.wait, interval '1 hour'), detail);
+    WHEN 'throttle_sender' THEN PERFORM wacta.slow_sender(m.channel_id);
+    ELSE NULL;
+  END CASE;
 END
 $$;
 COMMENT ON FUNCTION wacta.follow_failure(wacta.message, integer, text) IS 'What a failure told by webhook means for the person, the template or the sender.';
-
--- The provider's word comes again, on a replay or a repetition, maybe after the person has changed their mind.
-CREATE FUNCTION wacta.withdraw_once(lead_id bigint, evidence jsonb) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF NOT EXISTS (SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.evidence = $2) THEN
-    PERFORM wacta.withdraw($1, 'stopped at WhatsApp', $2);
-  END IF;
-END
-$$;
-COMMENT ON FUNCTION wacta.withdraw_once(bigint, jsonb) IS 'Withdraws consent by the provider''s word, unless the same word was recorded before.';

@@ -121,7 +121,8 @@ DECLARE
 BEGIN
   SELECT * INTO l FROM wacta.lead WHERE lead.lead_id = $1;
   IF NOT FOUND THEN
-    PERFORM wacta.raise_no_lead($1);
+    RETURN QUERY SELECT * FROM wacta.explain_send(wacta.forwarded($1), $2);
+    RETURN;
   END IF;
   SELECT * INTO t FROM wacta.template x WHERE x.template_id = wacta.pitch_template($2, l.project_id);
   SELECT * INTO c FROM wacta.channel x WHERE x.channel_id = wacta.default_channel();

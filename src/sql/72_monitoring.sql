@@ -33,7 +33,7 @@ AS $$
          coalesce(d.n, 0) AS in_doubt, d.oldest_at AS oldest_in_doubt_at,
          c.max_rate, coalesce(p.rate_now, c.max_rate) AS rate_now, p.begun AS begun_last_second,
          wacta.spent_on(c.channel_id, wacta.now()) AS spent_today,
-         c.daily_budget, f.name AS portfolio, f.people - gone.n AS people_in_24_hours, f.people_per_day, w.last_at
+         c.daily_budget, f.name AS portfolio, f.people - gone.n AS people_in_24_hours, f.people_per_day, w.received_at
     FROM wacta.channel c
    CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM wacta.queue x WHERE x.channel_id = c.channel_id
                                                    ORDER BY x.channel_id, x.template_id, x.due_at LIMIT 10001) x) q
@@ -51,16 +51,16 @@ AS $$
     -- whose 24 hours are over is taken off by the next claim
     LEFT JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM wacta.reached r WHERE r.portfolio_id = f.portfolio_id
                                                     AND r.reached_at <= wacta.now() - interval '24 hours' LIMIT 10000) r) gone ON true
-    LEFT JOIN (SELECT i.provider, max(i.received_at) AS last_at
-                 FROM (SELECT x.provider, x.received_at, x.proved FROM wacta.inbox x ORDER BY x.received_at DESC LIMIT 2000) i
-                WHERE i.proved GROUP BY i.provider) w USING (provider)
+    LEFT JOIN LATERAL (SELECT i.received_at FROM wacta.inbox i WHERE i.proved AND (i.provider, i.kind) = (c.provider, 'whatsapp')
+                        ORDER BY i.received_at DESC LIMIT 1) w ON true
+   WHERE c.sends
 $$;
 COMMENT ON FUNCTION wacta.examine_outbox() IS 'The rows of the view wacta.outbox_status.';
 CREATE VIEW wacta.outbox_status AS SELECT * FROM wacta.examine_outbox();
 COMMENT ON VIEW wacta.outbox_status IS
 'A row for each sender: its state, what waits and for how long, its rate, and how much of its limits is used. Cheap at any length of
 the queue: queued is counted to 10,000 (queued_is_more), oldest_due_at is that of what may be sent, in doubt are those among the
-10,000 newest attempts that ended so, last_webhook_at is the provider''s last proved one among the 2,000 newest.';
+10,000 newest attempts that ended so, last_webhook_at is the provider''s last proved one.';
 
 CREATE FUNCTION wacta.key_problem() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -124,15 +124,13 @@ AS $$
     LEFT JOIN (SELECT l.template_id, min(l.first_due_at) AS first_due_at FROM wacta.lanes() l WHERE l.held_because IS NOT NULL GROUP BY 1) h USING (template_id)
    WHERE t.held_reason IS NOT NULL OR h.template_id IS NOT NULL
   UNION ALL
-  SELECT 'warning', 'webhooks_refused', r.provider, r.first_at, format('refused in the last hour: %s, the last for %s; and none was proved', r.n, r.reason),
+  SELECT 'warning', 'webhooks_refused', r.provider, r.hour, format('refused in this hour and the last: %s (%s); and none was proved', r.n, r.reasons),
          'Compare the secret in the provider''s panel with yours.'
-    FROM (SELECT i.provider, count(*) AS n, min(i.received_at) AS first_at, (array_agg(i.reason ORDER BY i.received_at DESC))[1] AS reason
-            FROM (SELECT x.provider, x.received_at, x.reason FROM wacta.inbox x WHERE NOT x.proved AND x.received_at > wacta.now() - interval '1 hour'
-                   ORDER BY x.received_at DESC LIMIT 1000) i
+    FROM (SELECT x.provider, min(x.hour) AS hour, sum(x.refused) AS n, string_agg(DISTINCT x.reason, ', ') AS reasons
             -- what strangers send to paths that are none of ours does not count
-           WHERE i.provider IN (SELECT c.provider FROM wacta.channel c UNION ALL SELECT s.source FROM wacta.ivr_source s) GROUP BY 1) r
-   WHERE NOT EXISTS (SELECT FROM (SELECT x.provider, x.proved, x.received_at FROM wacta.inbox x ORDER BY x.received_at DESC LIMIT 2000) x
-                      WHERE x.proved AND x.provider = r.provider AND x.received_at > wacta.now() - interval '1 hour')
+            FROM wacta.refused_webhook x WHERE x.hour >= date_trunc('hour', wacta.now(), 'UTC') - interval '1 hour' AND x.provider <> 'unknown' GROUP BY 1) r
+   WHERE NOT EXISTS (SELECT FROM wacta.inbox_sources() s, LATERAL (SELECT FROM wacta.inbox i
+                       WHERE i.proved AND (i.provider, i.kind) = (s.provider, s.kind) AND i.received_at >= r.hour LIMIT 1) i WHERE s.provider = r.provider)
   UNION ALL
   SELECT 'warning', 'calls_wait', '', c.started_at, 'calls have been waiting for ten minutes', 'See that wacta.process_ivr() is run every minute.'
     FROM (SELECT x.started_at FROM wacta.ivr_call x WHERE x.processed_at IS NULL AND x.waits_until IS NULL ORDER BY x.started_at LIMIT 1) c
@@ -203,7 +201,7 @@ CREATE FUNCTION wacta.find_alerts() RETURNS TABLE (severity text, alert text, ob
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
-  SELECT * FROM wacta.courier_alerts() UNION ALL SELECT * FROM wacta.site_alerts() UNION ALL SELECT * FROM wacta.sender_alerts()
+  SELECT * FROM wacta.courier_alerts() UNION ALL SELECT * FROM wacta.inbox_alerts() UNION ALL SELECT * FROM wacta.site_alerts() UNION ALL SELECT * FROM wacta.sender_alerts()
 $$;
 COMMENT ON FUNCTION wacta.find_alerts() IS 'The rows of the view wacta.alert.';
 CREATE VIEW wacta.alert AS SELECT * FROM wacta.find_alerts();

@@ -188,7 +188,7 @@ BEGIN
   IF r.decision = 'refused' THEN
     RETURN wacta_http.click_page(403, 'refused', NULL, NULL, NULL);
   END IF;
-  RETURN wacta_http.click_page(200, r.page, $1, r.decision, (SELECT t.lead_id FROM wacta.token_check($1) t));
+  RETURN wacta_http.click_page(200, r.page, $1, r.decision, (SELECT wacta.living_lead(t.lead_id) FROM wacta.token_check($1) t));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.track(text, text, text, text) IS
@@ -204,15 +204,16 @@ DECLARE
   m wacta.message;
 BEGIN
   PERFORM wacta_http.check_session();
-  IF wacta_http.lead_number($1) IS NULL OR NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = wacta_http.lead_number($1)) THEN
+  m.lead_id := wacta.living_lead(wacta_http.lead_number($1));
+  IF NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = m.lead_id) THEN
     RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such lead';
   END IF;
   BEGIN
-    m.message_id := wacta.send_interactive(wacta_http.lead_number($1), nullif($2, ''));
+    m.message_id := wacta.send_interactive(m.lead_id, nullif($2, ''));
   EXCEPTION WHEN object_not_in_prerequisite_state OR invalid_parameter_value THEN
     RAISE SQLSTATE 'PT409' USING MESSAGE = SQLERRM;
   END;
-  SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id) = (wacta_http.lead_number($1), m.message_id);
+  SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
   UPDATE wacta.ivr_call c SET processed_at = wacta.now(), outcome = coalesce(m.reason, 'queued'), message_id = m.message_id
    WHERE c.call_id = wacta_http.lead_number($3) AND c.lead_id = m.lead_id AND c.processed_at IS NULL;
   -- a refusal is kept in the history, hence a status and not an error
@@ -259,9 +260,7 @@ CREATE FUNCTION wacta_api.webhook_challenge(mode text DEFAULT NULL, challenge te
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF $1 IS DISTINCT FROM 'subscribe' OR $2 IS NULL OR NOT EXISTS (
-       SELECT FROM wacta.channel c, wacta.secrets(c.channel_id, NULL, 'verify_token') s
-        WHERE wacta.equal_constant_time(s, convert_to($3, 'UTF8'))) THEN
+  IF $1 IS DISTINCT FROM 'subscribe' OR $2 IS NULL OR NOT wacta.is_verify_token($3) THEN
     RAISE SQLSTATE 'PT403' USING MESSAGE = 'the verify token is not ours';
   END IF;
   PERFORM wacta_http.respond(200, '{"Content-Type": "text/plain; charset=utf-8"}');
@@ -270,7 +269,7 @@ END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_challenge(text, text, text) IS
 $$The verification of a webhook's URL
-Meta's hub.mode, hub.challenge and hub.verify_token; answers the bare challenge.$$;
+Meta's hub.mode, hub.challenge and hub.verify_token; answers the bare challenge. Any valid verify_token of a channel will do.$$;
 
 CREATE FUNCTION wacta_http.webhook_answer(inbox_id bigint) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -279,6 +278,7 @@ DECLARE
   i wacta.inbox;
 BEGIN
   SELECT * INTO i FROM wacta.inbox WHERE inbox.inbox_id = $1;
+  PERFORM set_config('response.webhook', CASE WHEN i.proved THEN $1::text ELSE '' END, false);      -- for apply_received(), beyond the commit
   PERFORM wacta_http.respond(CASE WHEN i.proved THEN 200 ELSE 403 END);     -- no row: one refusal too many to keep
   -- whatever a proved body holds, the sender has done its part: 200
   RETURN CASE WHEN i.proved THEN jsonb_build_object('status', 'ok', 'items', i.items) ELSE jsonb_build_object('status', 'refused') END;
@@ -286,39 +286,64 @@ END
 $$;
 COMMENT ON FUNCTION wacta_http.webhook_answer(bigint) IS 'Answers a webhook: 200 when it was proved, else 403.';
 
+-- A front door that can calls this in a transaction after the one that stored the webhook, so that who sent it finds its effect once
+-- it has the answer. Nobody waits long: what is locked, the inbox worker applies later.
+CREATE FUNCTION wacta_http.apply_received() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+AS $$
+BEGIN
+  PERFORM wacta.apply_at_once(nullif(current_setting('response.webhook', true), '')::bigint);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.apply_received() IS 'Applies the webhook that this connection has just stored, unless somebody else has or something is in the way.';
+
 CREATE FUNCTION wacta_api.webhook_whatsapp(bytea) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  headers  jsonb := wacta_http.request_headers();
-  -- who signs is Meta; who shows a key is the provider whose key it is
-  provider text := CASE WHEN wacta.header(headers, 'x-hub-signature-256') IS NOT NULL THEN 'meta'
-                        ELSE coalesce((SELECT c.provider FROM wacta.channel c
-                                        WHERE c.provider <> 'meta' AND wacta.unproved(c.provider, 'whatsapp', $1, headers) IS NULL LIMIT 1), 'unknown') END;
+  headers jsonb := wacta_http.request_headers();
 BEGIN
-  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(provider, 'whatsapp', $1, headers));
+  RETURN wacta_http.webhook_answer(wacta.receive_webhook(wacta.webhook_provider(headers), 'whatsapp', $1, headers));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_whatsapp(bytea) IS
 $$Webhooks of the WhatsApp providers
-Statuses, messages, preferences and template events. Meta signs the body (X-Hub-Signature-256); others show a key (X-Wacta-Key).$$;
+Statuses, messages, preferences and template events. Meta signs the body (X-Hub-Signature-256); Tata, 360dialog and Gupshup show a key
+(X-Wacta-Key). 200 for what is proved, whatever it holds; else 403.$$;
 
-CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS jsonb
+-- What answers a voice URL, Twilio and Plivo obey, and take JSON for a fault. This one gives them nothing to do.
+CREATE FUNCTION wacta_http.call_answer(format text, answer jsonb) RETURNS bytea
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  proved       boolean := answer ->> 'status' = 'ok';
+  instructions boolean := proved AND format IN ('twilio', 'plivo');
+BEGIN
+  PERFORM wacta_http.respond(CASE WHEN proved THEN 200 ELSE 403 END, jsonb_build_object('Content-Type',
+    CASE WHEN instructions THEN 'text/xml; charset=utf-8' ELSE 'application/json; charset=utf-8' END));
+  RETURN convert_to(CASE WHEN instructions THEN '<?xml version="1.0" encoding="UTF-8"?><Response/>' ELSE answer::text END, 'UTF8');
+END
+$$;
+COMMENT ON FUNCTION wacta_http.call_answer(text, jsonb) IS 'The answer to an IVR provider, in the language that it expects.';
+
+CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS wacta_http."*/*"
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   headers jsonb := wacta_http.request_headers();
-  named   text := wacta.header(headers, 'x-wacta-source');
+  src     wacta.ivr_source;
 BEGIN
-  IF NOT EXISTS (SELECT FROM wacta.ivr_source s WHERE s.source = named) THEN
+  SELECT * INTO src FROM wacta.ivr_source s WHERE s.source = wacta.header(headers, 'x-wacta-source');
+  IF NOT FOUND THEN
     RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such IVR source';
   END IF;
-  RETURN wacta_http.webhook_answer(wacta.ingest_webhook(named, 'ivr', $1, headers));
+  RETURN wacta_http.call_answer(src.format, wacta_http.webhook_answer(wacta.receive_webhook(src.source, 'ivr', $1, headers)));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.webhook_ivr(bytea) IS
 $$Calls from an IVR provider
-JSON or form, proved by the source's key (X-Wacta-Key, basic authentication, or ?key=). The source is named in X-Wacta-Source.$$;
+JSON or form, proved by the source's key (X-Wacta-Key, basic authentication, ?key=, or a header of the source's own) or by Twilio's
+signature. The source is named in X-Wacta-Source; a GET comes as the form that its query is. Twilio and Plivo are answered in XML.$$;
 
 CREATE FUNCTION wacta_api.health() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

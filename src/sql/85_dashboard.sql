@@ -217,7 +217,7 @@ AS $$
   UNION ALL
   SELECT coalesce(bool_and(i.proved), true), 'Webhooks', coalesce('the last one ' || wacta_http.duration(wacta.now() - max(i.received_at)) || ' ago', 'none yet')
          || CASE WHEN NOT bool_and(i.proved) THEN format('; refused %s of the last %s', sum((NOT i.proved)::integer), count(*)) ELSE '' END
-    FROM (SELECT x.received_at, x.proved FROM wacta.inbox x ORDER BY x.received_at DESC LIMIT 100) i
+    FROM (SELECT x.received_at, x.proved FROM wacta.inbox x ORDER BY x.inbox_id DESC LIMIT 100) i
   UNION ALL
   (SELECT c.status = 'active', 'Sender ' || c.name, concat_ws(': ', c.status, c.status_reason) FROM wacta.channel c ORDER BY c.is_default DESC, c.channel_id LIMIT 10)
   UNION ALL

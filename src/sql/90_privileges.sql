@@ -13,7 +13,7 @@ BEGIN
     GRANT USAGE ON SCHEMA wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
       wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text),
-      wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea),
+      wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea), wacta_http.apply_received(),
       wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(), wacta_api.dashboard(text) TO %1$I;
     ALTER ROLE %1$I SET statement_timeout = '10s'
   $$, role);
@@ -28,8 +28,9 @@ AS $fn$
 BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta TO %1$I;
-    GRANT EXECUTE ON FUNCTION wacta.now(), wacta.courier_status(), wacta.examine_outbox(), wacta.find_alerts() TO %1$I;
-    GRANT SELECT ON wacta.outbox_status, wacta.alert TO %1$I
+    GRANT EXECUTE ON FUNCTION wacta.now(), wacta.courier_status(), wacta.inbox_worker_status(), wacta.examine_outbox(), wacta.examine_inbox(), wacta.find_alerts(),
+      wacta.counted_refusals() TO %1$I;
+    GRANT SELECT ON wacta.outbox_status, wacta.inbox_status, wacta.refused_webhook, wacta.alert TO %1$I
   $$, role);
 END
 $fn$;
@@ -48,7 +49,8 @@ BEGIN
       wacta_api.interactive_analytics(text), wacta_api.dashboard(text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
       wacta.now(), wacta.normalize_phone(text, text), wacta.check_e164(text), wacta.percent(bigint, bigint),
       wacta.verify_token(text, bigint), wacta.mint_token(bigint, timestamptz), wacta.mint_link(bigint, text),
-      wacta.upsert_lead(text, text, text, text, text), wacta.lead_by_phone(text), wacta.add_note(bigint, text, text, timestamptz),
+      wacta.upsert_lead(text, text, text, text, text), wacta.lead_by_phone(text),
+      wacta.lead_by_number(text), wacta.read_number(text, text), wacta.number_forms(text), wacta.living_lead(bigint), wacta.add_note(bigint, text, text, timestamptz),
       wacta.log_ivr_call(text, text, text, text, timestamptz, text, text, text, integer, text, text, jsonb), wacta.process_ivr(integer), wacta.explain_call(bigint),
       wacta.send_interactive(bigint, text), wacta.send_brochure(bigint), wacta.send_campaign(text, text, bigint[]),
       wacta.cancel_message(bigint, text), wacta.explain_send(bigint, text),
@@ -60,7 +62,7 @@ BEGIN
       wacta.analytics(integer) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
-      wacta.consent_event, wacta.suppression, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
+      wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
       wacta.click, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up TO %1$I
   $$, role);
@@ -79,11 +81,15 @@ BEGIN
     GRANT EXECUTE ON FUNCTION
       wacta.add_channel(text, text, text, text, text, text, text), wacta.pause_channel(text, text, timestamptz), wacta.resume_channel(text),
       wacta.set_credential(text, text, text, boolean), wacta.set_credential_file(text, text, text, boolean),
+      wacta.retire_credential(integer), wacta.set_webhook_access(text, cidr[], text),
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text, text, text), wacta.read_call(text, text),
       wacta.add_ivr_rule(integer, text, text, text, text, text, text, integer, text, text), wacta.add_project(text, text, text, text, text, text, text),
       wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
-      wacta.settle(bigint, text, text), wacta.send_now(text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
+      wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
+      wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
+      wacta.settle(bigint, text, text), wacta.send_now(text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
+      wacta.receive_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
@@ -93,9 +99,11 @@ BEGIN
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
     GRANT UPDATE (name, project_id, status, stage, owner, source, updated_at) ON wacta.lead TO %1$I;
     GRANT UPDATE (status, status_reason, paused_until, is_default, display_phone, api_version, max_rate, portfolio_id, daily_budget) ON wacta.channel TO %1$I;
-    GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.ivr_word, wacta.error_rule, wacta.inbox, wacta.token_refusal,
+    GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.ivr_word, wacta.error_rule, wacta.inbox, wacta.webhook_refusal, wacta.token_refusal,
+      wacta.suppressed_identity, wacta.erasure,
       wacta.fence, wacta.fence_event TO %1$I;
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;
+    GRANT SELECT ON wacta.credential_list TO %1$I;
     GRANT SELECT (key_id, purpose, created_at, retired_at) ON wacta.signing_key TO %1$I;
     GRANT SELECT (staff_id, username, name, role, failures, locked_until, disabled_at, created_at), UPDATE (disabled_at, locked_until) ON wacta.staff TO %1$I
   $$, role);
@@ -103,7 +111,8 @@ END
 $fn$;
 COMMENT ON FUNCTION wacta.grant_admin(name) IS 'Gives a role the rights of wacta_admin: those of an agent, and channels, templates, keys, settings.';
 
--- The courier: claim and settle, nothing else; it is also the one role that is handed an access token.
+-- The background workers. The courier: claim and settle, nothing else; it is also the one that is handed an access token.
+-- The inbox worker: apply what is stored, forget what is old.
 CREATE FUNCTION wacta.grant_courier(role name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $fn$
@@ -112,12 +121,14 @@ BEGIN
     GRANT USAGE ON SCHEMA wacta TO %1$I;
     GRANT EXECUTE ON FUNCTION
       wacta.courier_start(integer), wacta.courier_claim(integer, integer, integer[]), wacta.courier_channel(integer), wacta.courier_wait(),
-      wacta.courier_reap(), wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[], timestamptz[]) TO %1$I
+      wacta.courier_reap(), wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[], timestamptz[]),
+      wacta.inbox_apply_due(integer, timestamptz), wacta.inbox_take(), wacta.inbox_apply(bigint), wacta.inbox_failed(bigint, text, text),
+      wacta.inbox_tend() TO %1$I
   $$, role);
-  PERFORM wacta.wake_launcher();      -- a courier may have been waiting for these rights
+  PERFORM wacta.wake_launcher();      -- a worker may have been waiting for these rights
 END
 $fn$;
-COMMENT ON FUNCTION wacta.grant_courier(name) IS 'Gives a role the rights of wacta_courier: to claim and settle messages.';
+COMMENT ON FUNCTION wacta.grant_courier(name) IS 'Gives a role the rights of wacta_courier: to claim and settle messages, and to apply stored webhooks.';
 
 CREATE FUNCTION wacta.create_roles() RETURNS SETOF name
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

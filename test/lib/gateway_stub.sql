@@ -113,9 +113,9 @@ $$;
 CREATE FUNCTION wacta_api.webhook_whatsapp(bytea) RETURNS json LANGUAGE sql AS $$
 	SELECT wacta_api.seen(json_build_object('length', length($1), 'sha256', encode(sha256($1), 'hex')))
 $$;
-CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS json LANGUAGE sql AS $$
+CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
 	INSERT INTO public.written (what) VALUES ('ivr');
-	SELECT wacta_api.seen(json_build_object('length', length($1), 'body', encode($1, 'escape')))
+	SELECT convert_to(wacta_api.seen(json_build_object('length', length($1), 'body', encode($1, 'escape')))::text, 'UTF8')
 $$;
 
 CREATE FUNCTION wacta_api.login(username text, password text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$

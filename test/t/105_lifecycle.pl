@@ -9,7 +9,7 @@ use Wacta;
 use Wacta::Outbox;
 
 my $double = Wacta::Double->start;
-my $node = wacta_node('main', double => $double, conf => 'max_worker_processes = 3');
+my $node = wacta_node('main', double => $double, conf => 'max_worker_processes = 4');
 outbox_prepare($node, 'crm', $double);
 wait_for_courier($node, 'crm');
 
@@ -87,7 +87,7 @@ is(status_of('crm', 'last_error'), 'role "no_such_role" does not exist', 'the ro
 my $superuser = $node->safe_psql('watch', 'SELECT current_user');
 set(qq(wacta.worker_role = '$superuser'));
 wait_for_value($node, 'watch', q(SELECT last_error FROM wacta.courier_status() WHERE database = 'crm'),
-	qq(role "$superuser" is a superuser, which a courier must not be), 'a superuser is refused');
+	qq(role "$superuser" is a superuser, which a worker must not be), 'a superuser is refused');
 $node->safe_psql('crm', 'CREATE ROLE sender');
 set(q(wacta.worker_role = 'sender'));
 # From PostgreSQL 17 on it need not be able to log in, but it has no rights either.
@@ -112,7 +112,7 @@ set('wacta.enabled = on');
 outbox_wait_empty($node, 'crm');
 is(outbox_states($node, 'crm'), 'accepted 4', 'on again: it is');
 
-# --- Settings, and workers that are not there.  Of three workers one is the
+# --- Settings, and workers that are not there.  Of four workers one is the
 # launcher and one is PostgreSQL's own for logical replication.
 set(q(wacta.databases = 'crm, watch, nowhere'));
 becomes('nowhere', 'absent');

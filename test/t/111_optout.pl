@@ -54,6 +54,7 @@ $double->post('reset');    # its longest turn was its start
 # What the test needs itself: when something was withdrawn as a whole, and what arrived.
 $node->safe_psql('crm', q(
 	CREATE SCHEMA test;
+	CREATE TABLE test.merged (lead_id bigint, since xid DEFAULT pg_current_xact_id()::xid);
 	CREATE TABLE test.withdrawn (what text, since xid DEFAULT pg_current_xact_id()::xid, until timestamptz);
 	CREATE TABLE test.arrival (phone text, at timestamptz)));
 
@@ -77,19 +78,27 @@ sub finish_session
 	return;
 }
 
-# Opts out people whose message is claimed just now, each in a transaction.
+# Opts out people whose message is claimed just now, each in a transaction; one in four by finding that they are the same person as
+# somebody who had opted out before.
 sub opt_out_sql
 {
 	my ($n) = @_;
 	return qq(DO \$\$
 		DECLARE
 			lead bigint;
+			other bigint;
 			done integer := 0;
 		BEGIN
 			WHILE done < $opt_outs LOOP
 				SELECT m.lead_id INTO lead FROM wacta.message m JOIN wacta.lead l USING (lead_id)
 				 WHERE m.status = 'sending' AND hashint8(m.lead_id) & ($sessions - 1) = $n AND l.consent <> 'withdrawn' ORDER BY random() LIMIT 1;
-				IF FOUND AND wacta.opt_out(lead, 'race') THEN
+				IF FOUND AND done % 4 = 0 THEN
+					other := wacta.upsert_lead('+9196' || lpad(lead::text, 8, '0'));
+					PERFORM wacta.opt_out(other, 'before the merge');
+					COMMIT;
+					INSERT INTO test.merged SELECT wacta.merge_leads(other, lead);
+					done := done + 1;
+				ELSIF FOUND AND wacta.opt_out(lead, 'race') THEN
 					done := done + 1;
 				ELSE
 					EXIT WHEN NOT EXISTS (SELECT FROM wacta.message WHERE status IN ('queued', 'sending'));
@@ -252,11 +261,14 @@ outbox_wait_empty($node, 'crm', 60);
 load_arrivals();
 
 # --- The judgment, by our own rows
-my $withdrawn = q(wacta.consent_event e JOIN wacta.attempt a USING (lead_id) WHERE e.event = 'withdrawn');
+my $withdrawn = q(wacta.consent_event e JOIN wacta.attempt a USING (lead_id) WHERE e.event = 'withdrawn' AND e.reason <> 'before the merge');
 cmp_ok(sql('SELECT count(*) FROM wacta.consent_event'), '>', $sessions * $opt_outs * 0.75, 'many have opted out');
 is(sql("SELECT count(*) FROM $withdrawn AND a.started_at > pg_xact_commit_timestamp(e.xmin)"),
 	'0', 'no request began after its opt-out had committed');
 cmp_ok(sql("SELECT count(*) FROM $withdrawn AND a.detail LIKE 'held back: %'"), '>', 200, 'and that was close');
+is(sql('SELECT count(*) FROM test.merged g JOIN wacta.attempt a USING (lead_id) WHERE a.started_at > pg_xact_commit_timestamp(g.since)'),
+	'0', 'nor after they were found to be somebody who had');
+cmp_ok(sql(q(SELECT count(*) FROM test.merged g JOIN wacta.attempt a USING (lead_id) WHERE a.detail LIKE 'held back: %')), '>', 20, 'and that was close');
 for my $what ('the sender', 'the template')
 {
 	is(sql("SELECT count(*) FROM wacta.attempt a JOIN test.withdrawn w
@@ -270,9 +282,10 @@ cmp_ok(sql(q(SELECT count(*) FROM wacta.message WHERE status = 'cancelled')), '>
 # --- By the double's clock: it may note an arrival two turns of its loop later than the kernel has it
 my $allowance = 2 * $double->get('stats')->{lag_ms} . ' ms';
 note("allowed to the double: $allowance");
-my $late = 'test.arrival r JOIN wacta.lead_identity i ON i.value = r.phone JOIN wacta.consent_event e USING (lead_id)';
-note('the latest arrival after an opt-out: ' . sql("SELECT max(r.at - pg_xact_commit_timestamp(e.xmin)) FROM $late"));
-is(sql("SELECT count(*) FROM $late WHERE r.at > pg_xact_commit_timestamp(e.xmin) + interval '$allowance'"),
+my $late = q(test.arrival r JOIN wacta.lead_identity i ON i.value = r.phone JOIN (SELECT lead_id, since AS xact FROM test.merged
+	UNION ALL SELECT lead_id, xmin FROM wacta.consent_event WHERE reason <> 'before the merge') e USING (lead_id));
+note('the latest arrival after an opt-out: ' . sql("SELECT max(r.at - pg_xact_commit_timestamp(e.xact)) FROM $late"));
+is(sql("SELECT count(*) FROM $late WHERE r.at > pg_xact_commit_timestamp(e.xact) + interval '$allowance'"),
 	'0', 'nothing arrived after an opt-out');
 is(sql("SELECT count(*) FROM test.arrival r JOIN test.withdrawn w
 	ON r.at > pg_xact_commit_timestamp(w.since) + interval '$allowance' AND r.at < w.until"), '0', 'nor while all was withdrawn');

@@ -51,6 +51,7 @@ wait_for_value($node, 'crm', 'SELECT last_error FROM wacta.courier_status()', ''
 sql(q(CREATE ROLE wacta_monitor LOGIN; SELECT wacta.grant_monitor('wacta_monitor')));
 sql(q(SELECT wacta.pause_channel('meta', 'a test')) . ';' . outbox_sql(1));
 sql(q(UPDATE wacta.message SET due_at = wacta.now() - interval '2 hours' WHERE status = 'queued'));
+sql(q(SELECT wacta.ingest_webhook('nobody', 'whatsapp', '{}')));
 my %metric;
 my $queries = yaml('wacta-queries.yaml');
 for my $name (sort keys %$queries)

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
+use Encode ();
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -126,6 +127,17 @@ is(seen(POST => "/webhook/ivr/smartflo/pathkey/?key=querykey", { headers => { 'X
 my $get = seen(GET => "/webhook/ivr/smartflo/?caller=%2B91&key=$key&b=2");
 is_deeply([ $get->{args}{body}, $get->{headers}{'x-wacta-key'}, $get->{headers}{'content-type'}, $get->{method}, $get->{read_only} ],
 	[ 'caller=%2B91&b=2', $key, 'application/x-www-form-urlencoded', 'POST', 'off' ], 'an IVR GET is a POST of its query');
+for my $odd ('a/b+c==', 'a b&c=d#e', "\x{e9}%41", '/x', '.')
+{
+	my $encoded = join '', map { sprintf '%%%02X', $_ } unpack 'C*', Encode::encode('UTF-8', $odd);
+	is(seen(POST => "/webhook/ivr/smartflo/$encoded/")->{headers}{'x-wacta-key'}, $odd, "a key in the path may be any text: $encoded");
+}
+is(seen(POST => $_)->{headers}{'x-wacta-key'}, $key, "encoded as a whole: $_")
+  for "/webhook/ivr/smartflo%2F$key%2F", "/webhook/ivr/smartflo/$key%2F", "/webhook/ivr/smartflo%3Fkey%3D$key", "/webhook/ivr/smartflo/%3Fkey%3D$key%26a%3Db", "/webhook%2Fwhatsapp%2Fintegration%2F$key";
+is(seen(GET => "/webhook/ivr/smartflo/$key?key=5&a=b")->{args}{body}, 'key=5&a=b', 'with a key in the path "key" is a field');
+is(seen(POST => "/webhook/ivr/smartflo/$key?a=b", { content => '' })->{args}{body}, 'a=b', 'a POST without a body says all in its query');
+is(seen(POST => "/webhook/ivr/smartflo/$key?a=b", { content => 'c' })->{args}{body}, 'c', 'one with a body does not');
+is(seen(POST => "/webhook/whatsapp/integration/$key?a=b", { content => '' })->{args}{length}, 0, 'nor do messages');
 is(seen(GET => "/webhook/ivr/smartflo/?&&a=1&&&&key=$key&&b=2&&")->{args}{body}, 'a=1&b=2', 'without empty pairs');
 
 # The head: lower-case names, joined lines, nothing of ours from outside.

@@ -135,6 +135,18 @@ is(peer($behind, '9.9.9.9, 1.2.3.4'), '1.2.3.4', 'with it the last that the prox
 is(peer($behind, [ '9.9.9.9', '2001:db8::1' ]), '2001:db8::1', 'also in several lines');
 is(peer($behind, '1.2.3.4, "><script>'), '127.0.0.1', 'if it is an address');
 like($behind->log_text, qr/"peer":"1\.2\.3\.4"/, 'and in the log');
+is(peer($behind, '1.2.3.4, 10.0.0.1'), '10.0.0.1', 'whoever connects is trusted, and nobody else');
+# Named proxies, one behind the other: the last entry that a trusted one has written
+my $named = WactaGateway->start($node, arguments => [ '--trusted-proxies', '127.0.0.1, 10.0.0.0/9 2001:db8::/33' ]);
+my %through = (
+	'1.2.3.4' => '1.2.3.4', '1.2.3.4, 10.0.0.1' => '1.2.3.4', '6.6.6.6, 1.2.3.4, 10.127.255.255' => '1.2.3.4', '1.2.3.4, 10.128.0.0' => '10.128.0.0',
+	'1.2.3.4,2001:db8:7fff::1 , 10.0.0.1' => '1.2.3.4', '1.2.3.4, 2001:db8:8000::1' => '2001:db8:8000::1', '10.0.0.2, 10.0.0.1' => '10.0.0.2', '1.2.3.4, junk, 10.0.0.1' => '10.0.0.1',
+	'1.2.3.4:80' => '1.2.3.4', '[2001:DB9::1]:80' => '2001:db9::1', '[2001:db9::1' => '2001:db9::1', '::ffff:1.2.3.4' => '1.2.3.4', '1.2.3.4, ::ffff:10.0.0.1' => '1.2.3.4', '::1' => '::1',
+	'' => '127.0.0.1', ' , ,' => '127.0.0.1', '1.2.3' => '127.0.0.1', '1.2.3.4/8' => '127.0.0.1', '1.2.3.4 6.6.6.6' => '6.6.6.6', 'unix:' => '127.0.0.1', '[' => '127.0.0.1', ':' => '127.0.0.1');
+is(peer($named, $_), $through{$_}, "named proxies: '$_'") for sort keys %through;
+is(peer($named, [ '6.6.6.6, 1.2.3.4', '10.0.0.1' ]), '1.2.3.4', 'through several lines');
+my $strict = WactaGateway->start($node, arguments => [ '--trusted-proxies', '10.0.0.0/8' ]);
+is(peer($strict, '1.2.3.4'), '127.0.0.1', 'who connects is no proxy');
 
 # A new secret, read on SIGHUP
 my $other = 'another secret of thirty-two characters';

@@ -49,6 +49,7 @@ for my $case (
 	[ [ '--jwt-secret-file', $short ], qr/shorter than 32/ ], [ [ '--jwt-secret-file', $open ], qr/everybody/ ],
 	[ [ '--jwt-secret-file', '/no/such' ], qr/could not open/ ], [ [ '--listen', 'nowhere' ], qr/host:port/ ],
 	[ [ '--config', $conf ], qr/"no-such": there is no such setting/ ], [ ['--trust-proxy=maybe'], qr/on or off/ ],
+	(map { [ [ '--trusted-proxies', $_ ], qr/list of addresses/ ] } '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/-1', '10.0.0.0/8x', '::/129', 'proxy.example', '10.0.0.1 and', '127.0.0.1:80'),
 	[ [ '--config', '/no/such' ], qr/No such file/ ])
 {
 	my ($arguments, $why) = @$case;

@@ -136,6 +136,30 @@ well('300 idle and slow clients');
 cmp_ok(time - $began, '<', 2, 'and fast');
 ok(until_true(sub { !grep { $gateway->drain($_, 0.01) eq '' && !eof_of($_) } @idle[ 0, 99, 100, 199, 200, 299 ] }, 15), 'who are dropped in time');
 
+# Who sends just enough to stay is not kept for ever.
+my $patient = WactaGateway->start($node, arguments => [ '--client-timeout', '10s', '--receive-timeout', '1s' ]);
+for my $start ('GET /health/ HTTP/1.1', "${post}Content-Length: 100000\r\n\r\n")
+{
+	my $trickle = $patient->socket;
+	my $began_at = time;
+	local $SIG{PIPE} = 'IGNORE';
+	syswrite $trickle, $start;
+	my $told = '';
+	until ($told ne '' || time - $began_at > 8)
+	{
+		last unless syswrite $trickle, 'x';
+		$told = $patient->drain($trickle, 0.1);
+	}
+	like($told, qr{^HTTP/1.1 408 .*\r\nConnection: close\r\n}s, 'a trickle is cut off');
+	cmp_ok(time - $began_at, '>', 0.9, 'and not too early');
+}
+my $kept = $patient->socket;
+for my $round (1 .. 3)
+{
+	syswrite $kept, "GET /health/ HTTP/1.1\r\nHost: x\r\n\r\n";
+	like($patient->drain($kept, 0.6), qr{^HTTP/1.1 200}, 'a connection that is used again and again is not');
+}
+
 # A body of 200 MB into a limit of 100 kB
 my $socket = $gateway->socket;
 my $sent = 0;
