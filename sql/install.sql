@@ -63,5 +63,5 @@ INSERT INTO wacta.config (brand, base_url) VALUES ('Restored', 'https://crm.exam
 SELECT count(*), min(brand) FROM wacta.config;
 INSERT INTO wacta.country VALUES ('IN', '91', '0', 10, 10) RETURNING iso;
 INSERT INTO wacta.error_rule VALUES (131049, 'fail', 'a site''s own choice') RETURNING code, action;
-INSERT INTO wacta.ivr_field VALUES ('generic', 'caller', '{ani}') RETURNING keys;
+INSERT INTO wacta.ivr_field VALUES ('generic', 'caller', 1, '$.ani') RETURNING path;
 SELECT count(*) FILTER (WHERE iso = 'IN') AS india FROM wacta.country;

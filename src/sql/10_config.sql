@@ -33,6 +33,7 @@ CREATE TABLE wacta.config (
   seed_link_ttl     interval,
   require_opt_in    boolean  NOT NULL DEFAULT false,
   pitch_gap         interval NOT NULL DEFAULT '12 hours',
+  ivr_patience      interval NOT NULL DEFAULT '15 minutes' CHECK (ivr_patience >= '0'),
   message_ttl       interval NOT NULL DEFAULT '3 days',
   max_attempts      integer  NOT NULL DEFAULT 8 CHECK (max_attempts > 0),
   retry_base        interval NOT NULL DEFAULT '10 seconds',
@@ -61,6 +62,7 @@ COMMENT ON COLUMN wacta.config.link_ttl IS 'How long a signed link works; NULL: 
 COMMENT ON COLUMN wacta.config.seed_link_ttl IS 'How long a link in the seed format works; NULL: until its key is retired.';
 COMMENT ON COLUMN wacta.config.require_opt_in IS 'Send only to people whose consent was granted, not also to those who never said.';
 COMMENT ON COLUMN wacta.config.pitch_gap IS 'process_ivr sends one person at most one message in this time.';
+COMMENT ON COLUMN wacta.config.ivr_patience IS 'How long after the last event of a call that is not over a rule waits for what it has to know.';
 COMMENT ON COLUMN wacta.config.message_ttl IS 'A message that was not sent within this time expires.';
 COMMENT ON COLUMN wacta.config.unlisted_tries IS 'How often a message is tried that the provider refuses with a code not in wacta.error_rule.';
 COMMENT ON COLUMN wacta.config.pair_interval IS 'A sender sends one person one message in this time, on average; NULL: no limit.';

@@ -84,6 +84,8 @@ CREATE TABLE wacta.ivr_source (
   time_zone  text CHECK (time_zone IS NULL OR timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL),
   country    text,
   project_id integer REFERENCES wacta.project,
+  status     text,
+  direction  text CHECK (direction IN ('inbound', 'outbound')),
   webhook_header    text CHECK (webhook_header ~ '^[A-Za-z0-9_-]{1,64}$' AND webhook_header !~* '^(x-wacta-|(host|accept|content-type|user-agent)$)'),
   -- an IPv4 address that comes mapped into IPv6 is compared as the IPv4 address that it is
   webhook_addresses cidr[] CHECK (cardinality(webhook_addresses) > 0 AND array_position(webhook_addresses, NULL) IS NULL
@@ -95,6 +97,8 @@ COMMENT ON COLUMN wacta.ivr_source.webhook_addresses IS 'Addresses that its call
 COMMENT ON TABLE wacta.ivr_source IS 'A URL that an IVR provider posts calls to: /webhook/ivr/<source>/.';
 COMMENT ON COLUMN wacta.ivr_source.format IS 'Which rows of wacta.ivr_field tell how to read its bodies.';
 COMMENT ON COLUMN wacta.ivr_source.project_id IS 'The project that callers of this source ask about.';
+COMMENT ON COLUMN wacta.ivr_source.status IS 'What is true of its calls where the body does not say: missed, for a URL that is posted to for missed calls alone.';
+COMMENT ON COLUMN wacta.ivr_source.direction IS 'Where its calls go to where the body does not say.';
 CREATE INDEX ON wacta.ivr_source (project_id);
 
 CREATE TABLE wacta.credential (
@@ -160,22 +164,24 @@ COMMENT ON FUNCTION wacta.add_channel(text, text, text, text, text, text, text) 
 'Adds a sender; the first one is the default. Its host must stand in wacta.allowed_hosts. Returns its id.
 By gupshup nothing is sent; such a channel holds the key of its webhooks.';
 
-CREATE FUNCTION wacta.add_ivr_source(source text, format text DEFAULT 'generic', project text DEFAULT NULL,
-                                     time_zone text DEFAULT NULL, country text DEFAULT NULL) RETURNS text
+CREATE FUNCTION wacta.add_ivr_source(source text, format text DEFAULT 'generic', project text DEFAULT NULL, time_zone text DEFAULT NULL,
+                                     country text DEFAULT NULL, status text DEFAULT NULL, direction text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM wacta.ivr_field f WHERE f.format = $2) THEN
     RAISE EXCEPTION 'invalid format of IVR bodies: "%"', format USING ERRCODE = '22023',
       HINT = 'Formats are those in wacta.ivr_field: ' || (SELECT string_agg(DISTINCT f.format, ', ') FROM wacta.ivr_field f) || '.';
+  ELSIF status IS NOT NULL AND wacta.word_meanings(format, 'status', status, direction) IS NULL THEN
+    RAISE EXCEPTION 'invalid status of calls: "%"', status USING ERRCODE = '22023', HINT = 'It is a word that wacta.ivr_word has a meaning for, such as missed.';
   END IF;
-  INSERT INTO wacta.ivr_source (source, format, project_id, time_zone, country)
-  VALUES ($1, $2, wacta.project_id($3), $4, $5);
+  INSERT INTO wacta.ivr_source (source, format, project_id, time_zone, country, status, direction)
+  VALUES ($1, $2, wacta.project_id($3), $4, $5, $6, $7);
   RETURN '/webhook/ivr/' || source || '/';
 END
 $$;
-COMMENT ON FUNCTION wacta.add_ivr_source(text, text, text, text, text) IS
-'Adds a source of IVR calls and returns the path its provider must post to.';
+COMMENT ON FUNCTION wacta.add_ivr_source(text, text, text, text, text, text, text) IS
+'Adds a source of IVR calls and returns the path its provider must post to. status and direction: of its calls, where a body does not say.';
 
 -- A name may be both a channel's and a source's; then the plain name is the channel's.
 CREATE FUNCTION wacta.credential_owner(owner text, OUT channel_id integer, OUT source text)

@@ -144,10 +144,10 @@ DECLARE
   n integer;
 BEGIN
   UPDATE wacta.ivr_call c
-     SET caller_raw = NULL, caller = NULL, raw = NULL, called = CASE WHEN c.called !~ pattern THEN c.called END,
-         digits = CASE WHEN length(c.digits) <= 2 THEN c.digits END,
+     SET told = c.told - 'customer' - CASE WHEN c.called ~ pattern THEN 'called' ELSE '' END, caller = NULL, raw = NULL,
+         called_number = CASE WHEN c.called_number !~ pattern THEN c.called_number END, digits = CASE WHEN length(c.digits) <= 2 THEN c.digits END,
          provider_call_id = CASE WHEN c.provider_call_id ~ pattern THEN 'erased ' || c.call_id ELSE c.provider_call_id END
-   WHERE c.lead_id = $1 OR concat_ws(' ', c.caller_raw, c.caller, c.raw) ~ pattern;
+   WHERE c.lead_id = $1 OR concat_ws(' ', c.told, c.caller, c.raw) ~ pattern;
   GET DIAGNOSTICS n = ROW_COUNT;
   RETURN n;
 END

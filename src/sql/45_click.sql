@@ -85,6 +85,11 @@ COMMENT ON FUNCTION wacta.decide(bigint, bigint, text, text, boolean, jsonb) IS
 'The one transition of a decision (interested, not_interested), from whatever it came. The same decision again has no second
 effect; the opposite one stands. A withdrawn consent comes back only by an explicit yes.';
 
+CREATE FUNCTION wacta.decision_note(decision text, via text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT format(CASE $2 WHEN 'call' THEN 'Pressed the key for ''%s'' in a call' ELSE 'Clicked ''%s'' via WhatsApp' END, $1) $$;
+COMMENT ON FUNCTION wacta.decision_note(text, text) IS 'What the log of a lead says of a decision.';
+
 CREATE FUNCTION wacta.on_interested(lead_id bigint, project_id integer, without_consent boolean, via text, evidence jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -92,7 +97,7 @@ DECLARE
   p wacta.project;
 BEGIN
   UPDATE wacta.lead l SET status = 'Interested', stage = 'Interested', updated_at = wacta.now() WHERE l.lead_id = $1;
-  PERFORM wacta.add_note($1, 'Clicked ''Interested'' via WhatsApp');
+  PERFORM wacta.add_note($1, wacta.decision_note('Interested', $4));
   PERFORM wacta.end_pending($1, 'cancelled', 'the person is interested already', '{pitch}');
   IF without_consent THEN                                -- they said stop before: nothing starts until they say yes
     PERFORM wacta.add_note($1, 'Consent is withdrawn: waiting for an explicit yes');
@@ -103,7 +108,7 @@ BEGIN
   IF p.brochure_link IS NOT NULL OR p.brochure_media_id IS NOT NULL THEN
     PERFORM wacta.enqueue($1, 'brochure', p.brochure_template_id, '{}', $2);
   END IF;
-  PERFORM wacta.schedule_follow_up($1, 'Interested via WhatsApp');
+  PERFORM wacta.schedule_follow_up($1, CASE $4 WHEN 'call' THEN 'Interested in a call' ELSE 'Interested via WhatsApp' END);
 END
 $$;
 COMMENT ON FUNCTION wacta.on_interested(bigint, integer, boolean, text, jsonb) IS
@@ -114,7 +119,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   UPDATE wacta.lead l SET status = 'Not Interested', stage = 'Cold', updated_at = wacta.now() WHERE l.lead_id = $1;
-  PERFORM wacta.add_note($1, 'Clicked ''Not Interested'' via WhatsApp');
+  PERFORM wacta.add_note($1, wacta.decision_note('Not Interested', $2));
   PERFORM wacta.withdraw($1, 'not_interested', coalesce($3, '{}') || jsonb_build_object('via', $2));
 END
 $$;

@@ -14,12 +14,11 @@ AS $$
 DECLARE
   parsed jsonb;
 BEGIN
-  parsed := CASE WHEN i.kind = 'ivr' AND NOT ltrim(encode(substr(i.body, 1, 64), 'escape'), E' \t\r\n') LIKE ANY ('{"{%","[%"}')
-                 THEN wacta.form_to_jsonb(convert_from(i.body, 'UTF8')) ELSE wacta.read_json(i.body) END;
+  parsed := CASE WHEN i.kind = 'ivr' THEN wacta.call_body(i.body) ELSE wacta.read_json(i.body) END;
   IF jsonb_typeof(parsed) IS NULL OR jsonb_typeof(parsed) NOT IN ('object', 'array') THEN
     RETURN QUERY SELECT 'unreadable', NULL::jsonb, NULL::jsonb;
   ELSIF i.kind = 'ivr' THEN
-    RETURN QUERY SELECT 'call', e, e FROM wacta.elements(parsed) e;
+    RETURN QUERY SELECT 'call', c.call, c.fields FROM wacta.body_calls(i.provider, parsed) c;
   ELSE
     RETURN QUERY SELECT x.kind, x.item, CASE WHEN x.kind <> 'status' THEN v.value END FROM wacta.whatsapp_values(parsed) v, wacta.value_items(v.field, v.value) x;
   END IF;
@@ -62,9 +61,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   CASE kind
-    WHEN 'call' THEN
-      PERFORM wacta.apply_ivr(i.provider, item);
-      RETURN 'call';
+    WHEN 'call' THEN RETURN wacta.apply_ivr(i.provider, item, value, i.received_at);
     WHEN 'message' THEN RETURN wacta.apply_inbound(item, value);
     WHEN 'preference' THEN RETURN wacta.apply_preference(item);
     WHEN 'template' THEN RETURN wacta.apply_template_event(item);

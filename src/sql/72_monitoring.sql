@@ -133,7 +133,7 @@ AS $$
                        WHERE i.proved AND (i.provider, i.kind) = (s.provider, s.kind) AND i.received_at >= r.hour LIMIT 1) i WHERE s.provider = r.provider)
   UNION ALL
   SELECT 'warning', 'calls_wait', '', c.started_at, 'calls have been waiting for ten minutes', 'See that wacta.process_ivr() is run every minute.'
-    FROM (SELECT x.started_at FROM wacta.ivr_call x WHERE x.processed_at IS NULL ORDER BY x.started_at LIMIT 1) c
+    FROM (SELECT x.started_at FROM wacta.ivr_call x WHERE x.processed_at IS NULL AND x.waits_until IS NULL ORDER BY x.started_at LIMIT 1) c
    WHERE c.started_at < wacta.now() - interval '10 minutes'
 $$;
 COMMENT ON FUNCTION wacta.site_alerts() IS 'The rows of wacta.alert that tell of the whole database: fence, keys, templates, webhooks, calls.';

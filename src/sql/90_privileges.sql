@@ -51,7 +51,7 @@ BEGIN
       wacta.verify_token(text, bigint), wacta.mint_token(bigint, timestamptz), wacta.mint_link(bigint, text),
       wacta.upsert_lead(text, text, text, text, text), wacta.lead_by_phone(text),
       wacta.lead_by_number(text), wacta.read_number(text, text), wacta.number_forms(text), wacta.living_lead(bigint), wacta.add_note(bigint, text, text, timestamptz),
-      wacta.log_ivr_call(text, text, text, text, timestamptz, text, text, text, integer, text, text, jsonb), wacta.process_ivr(integer),
+      wacta.log_ivr_call(text, text, text, text, timestamptz, text, text, text, integer, text, text, jsonb), wacta.process_ivr(integer), wacta.explain_call(bigint),
       wacta.send_interactive(bigint, text), wacta.send_brochure(bigint), wacta.send_campaign(text, text, bigint[]),
       wacta.cancel_message(bigint, text), wacta.explain_send(bigint, text),
       wacta.record_click(text, text, bigint, jsonb), wacta.opt_out(bigint, text), wacta.opt_in(bigint, text),
@@ -63,7 +63,7 @@ BEGIN
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
-      wacta.click, wacta.ivr_call, wacta.ivr_source, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.click, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up TO %1$I
   $$, role);
   PERFORM wacta.grant_monitor(role);
@@ -83,7 +83,8 @@ BEGIN
       wacta.set_credential(text, text, text, boolean), wacta.set_credential_file(text, text, text, boolean),
       wacta.retire_credential(integer), wacta.set_webhook_access(text, cidr[], text),
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
-      wacta.add_ivr_source(text, text, text, text, text), wacta.add_project(text, text, text, text, text, text, text),
+      wacta.add_ivr_source(text, text, text, text, text, text, text), wacta.read_call(text, text),
+      wacta.add_ivr_rule(integer, text, text, text, text, text, text, integer, text, text), wacta.add_project(text, text, text, text, text, text, text),
       wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
       wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
       wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
@@ -92,13 +93,13 @@ BEGIN
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
-    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.ivr_field, wacta.error_rule, wacta.price TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.price TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
     GRANT INSERT (name, people_per_day), UPDATE (name, people_per_day) ON wacta.portfolio TO %1$I;
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
     GRANT UPDATE (name, project_id, status, stage, owner, source, updated_at) ON wacta.lead TO %1$I;
     GRANT UPDATE (status, status_reason, paused_until, is_default, display_phone, api_version, max_rate, portfolio_id, daily_budget) ON wacta.channel TO %1$I;
-    GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.error_rule, wacta.inbox, wacta.webhook_refusal, wacta.token_refusal,
+    GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.ivr_word, wacta.error_rule, wacta.inbox, wacta.webhook_refusal, wacta.token_refusal,
       wacta.suppressed_identity, wacta.erasure,
       wacta.fence, wacta.fence_event TO %1$I;
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;

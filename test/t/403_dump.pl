@@ -21,7 +21,7 @@ my $link = $site->link_of($asha, 'Interested');
 $site->sql(q(UPDATE wacta.config SET link_ttl = '7 days', max_attempts = 3;
 	UPDATE wacta.error_rule SET action = 'fail', note = 'ours' WHERE code = 131000;
 	INSERT INTO wacta.country VALUES ('XX', '999', '', 7, 7);
-	UPDATE wacta.ivr_field SET keys = '{other}' WHERE format = 'generic' AND field = 'digits'));
+	UPDATE wacta.ivr_field SET path = '$.other' WHERE format = 'generic' AND field = 'digits' AND nth = 1));
 
 # Every table and every sequence, whatever will be added: a fingerprint of each.
 my $tables = q(SELECT relname FROM pg_class WHERE relnamespace = 'wacta'::regnamespace AND relkind = 'r' ORDER BY 1);
