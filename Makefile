@@ -6,7 +6,7 @@
 
 # These goals need no pg_config, and PGXS has a `check` of its own that refuses:
 # they are kept apart from everything below `else`.
-ALONE = help check torture bench demo demo-stop
+ALONE = help check torture fuzz bench demo demo-stop
 
 ifneq (,$(filter $(ALONE),$(MAKECMDGOALS)))
 
@@ -22,6 +22,7 @@ help:
 	@echo '                TESTS="regress isolation tap node unit" chooses; also regress:NAME, tap:101*'
 	@echo 'make torture    kill, cut and slow everything while messages are sent, and account for each of them;'
 	@echo '                TORTURE_FAULTS=20000 TORTURE_SECONDS=3600 SEED=...'
+	@echo 'make fuzz       bodies of every kind of wrongness, down the whole inbound path; FUZZ_SECONDS=600 FUZZ_RUNS=... SEED=...'
 	@echo 'make bench      measure, each figure against a named reference; BENCH="drain wire" chooses,'
 	@echo '                BENCH="--full ..." takes the sizes of docs/performance.md'
 	@echo 'make demo       the whole journey in a private cluster, which stays up to look around in'
@@ -35,6 +36,10 @@ check: $(OTHERS)
 torture: $(OTHERS)
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' \
 	  TORTURE_FAULTS='$(TORTURE_FAULTS)' TORTURE_SECONDS='$(TORTURE_SECONDS)' test/torture/run
+
+fuzz: $(OTHERS)
+	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' \
+	  FUZZ_SECONDS='$(FUZZ_SECONDS)' FUZZ_RUNS='$(FUZZ_RUNS)' test/fuzz/run
 
 bench: $(OTHERS)
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' bench/run $(BENCH)

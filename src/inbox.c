@@ -388,12 +388,15 @@ am_inbox_worker(void)
 
 /* ---- Who applies ---- */
 
-/* A worker runs here, or is to be back within moments. */
+/*
+ * A worker runs here, or has run and is to be back within moments.  One that never
+ * ran may never do, for want of a free background worker say.
+ */
 static bool
 serves(const WorkerSlot *slot)
 {
 	return slot->in_use && slot->kind == WORKER_INBOX && slot->database_oid == MyDatabaseId &&
-		slot->state != WORKER_ABSENT &&
+		slot->has_run && slot->state != WORKER_ABSENT &&
 		(slot->state != WORKER_BACKOFF || slot->failures <= FAILURES_SERVED);
 }
 

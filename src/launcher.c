@@ -114,7 +114,7 @@ free_slot(WorkerSlot *slot)
 	slot->generation++;
 	slot->since = slot->last_error_at = 0;
 	slot->starts = slot->failures = 0;
-	slot->look_again = false;
+	slot->has_run = slot->look_again = false;
 	slot->last_error[0] = '\0';
 	for (i = 0; i < COURIER_COUNTERS; i++)
 		pg_atomic_write_u64(&slot->counter[i], 0);

@@ -89,7 +89,8 @@ mend_escape(Mending *m)
 
 	if (unit < 0)
 	{
-		pass(m, Min(2, m->end - m->in));
+		/* only these two would be taken for something else, left to themselves */
+		pass(m, m->end - m->in > 1 && (m->in[1] == '"' || m->in[1] == '\\') ? 2 : 1);
 		return;
 	}
 	next = unit >= 0xD800 && unit <= 0xDBFF ? code_unit(m->in + 6, m->end) : -1;

@@ -285,6 +285,7 @@ worker_attach(int slot_no, uint32 generation)
 		my_slot = slot;
 		slot_set_state(slot, WORKER_RUNNING);
 		slot->stopping = false;
+		slot->has_run = true;
 		slot->pid = MyProcPid;
 		slot->latch = MyLatch;
 		if (pg_atomic_read_u64(&slot->sending) % 2 == 1)

@@ -75,6 +75,7 @@ typedef struct WorkerSlot
 	TimestampTz next_start;
 	uint32		generation;		/* tells a late starter that its turn is over */
 	bool		stopping;		/* told to stop: its end is no failure */
+	bool		has_run;		/* there was nothing in its way, at least once */
 	bool		look_again;		/* something was installed: do not wait for next_start */
 	int			starts;
 	int			failures;		/* in a row */

@@ -1,10 +1,11 @@
 /*
  * call.c
- *	  One request in the database: one pipeline, one transaction.
+ *	  One request in the database: one pipeline, one transaction, and for a
+ *	  webhook a second one.
  *
  * begin, role and request.* settings, the function, response.* settings and
- * commit leave in one write and come back in one read.  Everything is a
- * prepared statement with its values apart.  Must not touch HTTP.  Called by
+ * commit leave in one write and come back in one read.  Statements that take
+ * values are prepared, with the values apart.  Must not touch HTTP.  Called by
  * session.c, which moves the bytes.
  *
  * Copyright (c) 2026, the wacta authors
@@ -34,6 +35,13 @@ static const char *const setup_sql =
 static const char *const response_sql =
 "SELECT pg_catalog.current_setting('response.status', true),"
 " pg_catalog.current_setting('response.headers', true)";
+
+/*
+ * A webhook is stored and committed first.  Then it has one try at being applied,
+ * so that who sent it sees its effect; what fails here comes again in the inbox
+ * worker, and the answer does not tell of it.
+ */
+static const char *const apply_sql = "SELECT wacta_http.apply_received()";
 
 /* client_encoding is set with the connection's parameters. */
 static const char *const session_sql =
@@ -132,6 +140,17 @@ add_function(Session *session, const Call *call)
 										call->args, NULL, NULL, result_format));
 }
 
+static bool
+add_after(Session *session, const Call *call, const char *const *setup)
+{
+	if (call->function->input != INPUT_RAW)
+		return true;
+	return add_prepared(session, STEP_AFTER, "begin_rw", 0, NULL) &&
+		add_prepared(session, STEP_AFTER, "setup", 6, setup) &&
+		add_step(session, STEP_AFTER, PQsendQueryParams(session->conn, apply_sql, 0, NULL, NULL, NULL, NULL, 0)) &&
+		add_prepared(session, STEP_AFTER, "commit", 0, NULL);
+}
+
 bool
 call_send(Session *session, Call *call)
 {
@@ -145,6 +164,7 @@ call_send(Session *session, Call *call)
 		add_function(session, call) &&
 		add_prepared(session, STEP_RESPONSE, "response", 0, NULL) &&
 		add_prepared(session, STEP_COMMIT, "commit", 0, NULL) &&
+		add_after(session, call, setup) &&
 		PQpipelineSync(session->conn);
 }
 
@@ -197,7 +217,7 @@ note_error(Session *session, Step step, PGresult *result)
 
 	session->failed = true;
 	session->worn |= is_statement_stale(sqlstate);
-	if (!first || call == NULL || sqlstate == NULL)
+	if (!first || call == NULL || sqlstate == NULL || step == STEP_AFTER)
 	{
 		PQclear(result);
 		return;

@@ -113,7 +113,7 @@ pipeline_done(Session *session)
 	}
 	if (session->state == SESSION_PREPARING)
 		evtimer_del(session->timer);
-	if (call != NULL && !session->failed)
+	if (call != NULL && (session->committed || !session->failed))
 		call->outcome = session->committed ? CALL_COMMITTED : CALL_LOST;
 	if (session->worn)
 		session_break(session, CALL_LOST);

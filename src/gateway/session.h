@@ -38,10 +38,11 @@ typedef enum Step
 	STEP_PREPARE,
 	STEP_FUNCTION,
 	STEP_RESPONSE,
-	STEP_COMMIT
+	STEP_COMMIT,
+	STEP_AFTER					/* in a transaction of its own, for nobody's answer */
 } Step;
 
-#define MAX_STEPS 8
+#define MAX_STEPS 12
 
 typedef struct Session
 {

@@ -230,6 +230,20 @@ END
 $$;
 COMMENT ON FUNCTION wacta.apply_stored(bigint) IS 'Applies a stored webhook, or its waiting items again, in a savepoint; false when that failed, and why is noted.';
 
+-- The lock waits for a worker that has it in hand; then there is nothing left to do.
+CREATE FUNCTION wacta.apply_at_once(inbox_id bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM wacta.apply_stored(i.inbox_id)
+     FROM (SELECT x.inbox_id FROM wacta.inbox x
+            WHERE x.inbox_id = $1 AND x.proved AND x.applied_at IS NULL AND x.retry_at IS NULL FOR NO KEY UPDATE) i;
+EXCEPTION WHEN lock_not_available THEN
+  NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.apply_at_once(bigint) IS 'Applies a webhook that has not been tried yet.';
+
 -- A transaction holds the locks of all its bodies to its end: so it is short, however many there are.
 CREATE FUNCTION wacta.apply_each(ids bigint[]) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

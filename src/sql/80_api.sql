@@ -278,12 +278,24 @@ DECLARE
   i wacta.inbox;
 BEGIN
   SELECT * INTO i FROM wacta.inbox WHERE inbox.inbox_id = $1;
+  PERFORM set_config('response.webhook', CASE WHEN i.proved THEN $1::text ELSE '' END, false);      -- for apply_received(), beyond the commit
   PERFORM wacta_http.respond(CASE WHEN i.proved THEN 200 ELSE 403 END);     -- no row: one refusal too many to keep
   -- whatever a proved body holds, the sender has done its part: 200
   RETURN CASE WHEN i.proved THEN jsonb_build_object('status', 'ok', 'items', i.items) ELSE jsonb_build_object('status', 'refused') END;
 END
 $$;
 COMMENT ON FUNCTION wacta_http.webhook_answer(bigint) IS 'Answers a webhook: 200 when it was proved, else 403.';
+
+-- A front door that can calls this in a transaction after the one that stored the webhook, so that who sent it finds its effect once
+-- it has the answer. Nobody waits long: what is locked, the inbox worker applies later.
+CREATE FUNCTION wacta_http.apply_received() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+AS $$
+BEGIN
+  PERFORM wacta.apply_at_once(nullif(current_setting('response.webhook', true), '')::bigint);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.apply_received() IS 'Applies the webhook that this connection has just stored, unless somebody else has or something is in the way.';
 
 CREATE FUNCTION wacta_api.webhook_whatsapp(bytea) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

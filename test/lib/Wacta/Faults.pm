@@ -154,8 +154,8 @@ sub _start_clients
 }
 
 # Every kind of fault that is not a single request's; what each one does is below.
-my @KINDS = qw(kill_courier kill_backend kill_helper kill_launcher kill_postmaster kill_at_claim kill_at_settle
-  terminate_courier terminate_backend terminate_launcher freeze_courier restart_fast restart_immediate
+my @KINDS = qw(kill_courier kill_inbox kill_backend kill_helper kill_launcher kill_postmaster kill_at_claim kill_at_settle
+  terminate_courier terminate_inbox terminate_backend terminate_launcher freeze_courier restart_fast restart_immediate
   kill_double kill_gateway line_blackhole line_reset line_refuse lookup_slow lookup_failed);
 
 # round(until): each kind once, often before the cluster has recovered from the one before; until that time at most.
@@ -224,6 +224,7 @@ sub _crash
 }
 
 sub _kill_courier  { return $_[0]->_crash(q(backend_type = 'wacta courier')) }
+sub _kill_inbox    { return $_[0]->_crash(q(backend_type = 'wacta inbox')) }
 sub _kill_launcher { return $_[0]->_crash(q(backend_type = 'wacta launcher')) }
 sub _kill_backend  { return $_[0]->_crash(q(backend_type = 'client backend' AND pid <> pg_backend_pid())) }
 sub _kill_helper   { return $_[0]->_crash(q(backend_type IN ('checkpointer', 'background writer', 'walwriter'))) }
@@ -267,6 +268,7 @@ sub _terminate
 }
 
 sub _terminate_courier  { return $_[0]->_terminate(q(backend_type = 'wacta courier')) }
+sub _terminate_inbox    { return $_[0]->_terminate(q(backend_type = 'wacta inbox')) }
 sub _terminate_launcher { return $_[0]->_terminate(q(backend_type = 'wacta launcher')) }
 sub _terminate_backend  { return $_[0]->_terminate(q(backend_type = 'client backend' AND pid <> pg_backend_pid())) }
 

@@ -57,6 +57,8 @@ my @CHECKS = (
 	                          AND EXISTS (SELECT FROM faults.message m WHERE (m.message_id, m.phone) = (l.message_id, l.phone))))),
 	'nothing is queued, sending, or held by a lease' =>
 	  q(SELECT message_id FROM faults.message WHERE status IN ('queued', 'sending') OR lease_until IS NOT NULL),
+	'each webhook that was stored is applied, within a minute' =>
+	  q(SELECT inbox_id FROM wacta.inbox WHERE set_aside_at IS NOT NULL OR (due_at < wacta.now() - interval '1 minute')),
 	'each attempt has ended' =>
 	  q(SELECT message_id FROM faults.attempt WHERE outcome IS NULL OR ended_at IS NULL),
 	'each attempt is counted in its message' =>
