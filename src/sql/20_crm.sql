@@ -344,7 +344,8 @@ BEGIN
        WHERE l.lead_id = id AND (l.name, l.project_id) IS DISTINCT FROM (coalesce($3, l.name), coalesce($4, l.project_id));
       RETURN id;
     END IF;
-    id := CASE WHEN kind = 'phone' THEN wacta.lead_by_number(ltrim(value, '+')) END;
+    id := CASE WHEN kind = 'phone' AND value ~ '^\+5[245]' THEN wacta.lead_by_number(ltrim(value, '+'))
+               WHEN kind = 'phone' THEN (SELECT i.lead_id FROM wacta.lead_identity i WHERE (i.kind, i.value) = ('wa_id', ltrim($2, '+'))) END;
     IF id IS NOT NULL THEN                               -- known, but by another form of the number
       PERFORM wacta.add_identity(id, $1, $2);
       CONTINUE;
@@ -355,7 +356,7 @@ BEGIN
     )
     INSERT INTO wacta.lead (lead_id, name, project_id, source) SELECT k.lead_id, $3, $4, $5 FROM known k RETURNING lead_id INTO id;
     IF FOUND THEN
-      PERFORM wacta.inherit_suppression(id, $1, $2);
+      PERFORM wacta.inherit_suppression(id, $2) WHERE wacta.person_digest($2) IS NOT NULL;
       RETURN id;
     END IF;
   END LOOP;

@@ -1,35 +1,30 @@
 -- Consent: an append-only ledger, and the lead's row that says what it comes to.
 
--- Whoever says of what kind the evidence is (call, click, word, button, preference, provider, staff, import) is believed.
+-- Whoever says of what kind the evidence is (call, click, word, button, preference, provider, staff, import) is believed. (This and
+-- the next one have no search_path: then PostgreSQL puts them in the place of the call.)
 CREATE FUNCTION wacta.evidence_kind(reason text, evidence jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE
 AS $$
-BEGIN
-  RETURN (
-    SELECT CASE
-      WHEN $2 ->> 'kind' IN ('call', 'click', 'word', 'button', 'preference', 'provider', 'staff', 'import', 'merge', 'erasure') THEN $2 ->> 'kind'
-      WHEN $1 = 'call' THEN 'call'
-      WHEN $2 ->> 'via' IN ('word', 'button') THEN $2 ->> 'via'
-      WHEN $2 ->> 'via' = 'link' THEN 'click'
-      WHEN $2 ? 'code' THEN 'provider'
-      WHEN $2 ->> 'category' = 'marketing_messages' THEN 'preference'
-      WHEN $2 ? 'said' THEN 'word'
-      ELSE 'staff' END);
-END
+  SELECT CASE
+    WHEN $2 ->> 'kind' IN ('call', 'click', 'word', 'button', 'preference', 'provider', 'staff', 'import', 'merge', 'erasure') THEN $2 ->> 'kind'
+    WHEN $1 = 'call' THEN 'call'
+    WHEN $2 ->> 'via' IN ('word', 'button') THEN $2 ->> 'via'
+    WHEN $2 ->> 'via' = 'link' THEN 'click'
+    WHEN $2 ? 'code' THEN 'provider'
+    WHEN $2 ->> 'category' = 'marketing_messages' THEN 'preference'
+    WHEN $2 ? 'said' THEN 'word'
+    ELSE 'staff' END
 $$;
 COMMENT ON FUNCTION wacta.evidence_kind(text, jsonb) IS 'The kind of a consent event''s evidence: what it says itself, or what shows in it.';
 
 -- Whether a word counts. What comes late does not undo what the person has said since; of two words of the same second the
 -- withdrawal counts, whichever comes first. A call or a list is no explicit yes, which alone brings a withdrawn consent back.
 CREATE FUNCTION wacta.counts(l wacta.lead, event text, explicit boolean, happened_at timestamptz, last_at timestamptz) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE
 AS $$
-BEGIN
-  RETURN (
-    SELECT CASE WHEN event = 'withdrawn' THEN coalesce(happened_at >= last_at, true)
-                WHEN l.forgotten_at IS NOT NULL OR (l.consent = 'withdrawn' AND NOT explicit) THEN false
-                ELSE coalesce(happened_at > last_at, true) END);
-END
+  SELECT CASE WHEN event = 'withdrawn' THEN coalesce(happened_at >= last_at, true)
+              WHEN l.forgotten_at IS NOT NULL OR (l.consent = 'withdrawn' AND NOT explicit) THEN false
+              ELSE coalesce(happened_at > last_at, true) END
 $$;
 COMMENT ON FUNCTION wacta.counts(wacta.lead, text, boolean, timestamptz, timestamptz) IS
 'Whether a consent event changes what a person''s consent is, given when the last one that did happened.';
