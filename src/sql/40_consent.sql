@@ -33,13 +33,17 @@ CREATE FUNCTION wacta.last_word_at(lead_id bigint) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (SELECT e.happened_at FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.effective ORDER BY e.event_id DESC LIMIT 1);
+  -- a call, a list or a link alone is no answer to a withdrawal, also to one that is told late
+  RETURN (SELECT e.happened_at FROM wacta.consent_event e
+           WHERE e.lead_id = $1 AND e.effective
+             AND (e.event = 'withdrawn' OR e.kind NOT IN ('call', 'import', 'click') OR e.evidence ->> 'explicit' = 'true')
+           ORDER BY e.event_id DESC LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION wacta.last_word_at(bigint) IS 'When the person said what their consent is now; NULL: they never said anything.';
 
 -- A yes that comes late does not undo a no that was said since. A no counts whenever it comes, unless the person has said yes since
--- by the same clock, the provider's: in words, or in WhatsApp's settings.
+-- by the same clock, the provider's: in words, by a button, or in WhatsApp's settings.
 CREATE FUNCTION wacta.contrary_word_at(l wacta.lead, event text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -48,7 +52,7 @@ BEGIN
            WHERE e.lead_id = l.lead_id AND e.effective
              AND CASE WHEN l.consent = $2 THEN e.event = $2              -- the newest of those that say the same stands
                       WHEN $2 = 'granted' THEN e.event = 'withdrawn'
-                      ELSE e.event = 'granted' AND e.kind IN ('word', 'preference') END);
+                      ELSE e.event = 'granted' AND e.kind IN ('word', 'button', 'preference') END);
 END
 $$;
 COMMENT ON FUNCTION wacta.contrary_word_at(wacta.lead, text) IS 'Before which time a consent event of this kind would change nothing; NULL: it counts whenever it happened.';
