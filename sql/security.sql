@@ -20,7 +20,7 @@ SELECT signature FROM pg_temp.func WHERE name !~ '^wacta(_api|_http)?\.';
 -- call for each batch or each message: they have their caller's, and nobody but the owner may call them
 SELECT signature, proconfig FROM pg_temp.func
  WHERE lanname <> 'c' AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
-   AND NOT (name = ANY ('{wacta.room_for,wacta.due_lanes,wacta.fence_is_fresh,wacta.read_answers,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.try_jsonb,wacta.on_taken,wacta.rank,wacta.is_number}')
+   AND NOT (name = ANY ('{wacta.room_for,wacta.due_lanes,wacta.fence_is_fresh,wacta.read_answers,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.try_jsonb,wacta.on_taken,wacta.rank,wacta.is_number,wacta.evidence_kind,wacta.counts}')
             AND proconfig IS NULL AND NOT prosecdef AND NOT EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee <> proowner));
 -- only these languages
 SELECT DISTINCT lanname FROM pg_temp.func WHERE lanname NOT IN ('c', 'sql', 'plpgsql');
@@ -128,5 +128,5 @@ CREATE FUNCTION pg_temp.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'inf
 CREATE FUNCTION pg_temp.format(text, text) RETURNS text LANGUAGE sql AS $$ SELECT 'hostile'::text $$;
 CREATE FUNCTION pg_temp.lower(text) RETURNS text LANGUAGE sql AS $$ SELECT 'hostile'::text $$;
 SET search_path = pg_temp, public;
-SELECT wacta.opt_out(:asha), wacta.opt_in(:asha, 'x'), wacta.word_meaning('STOP', false), wacta.mint_link(:asha, 'interested') LIKE 'https://crm.example.com/t/%' AS link;
+SELECT wacta.opt_out(:asha), wacta.opt_in(:asha, 'x'), wacta.word_meaning('STOP'), wacta.mint_link(:asha, 'interested') LIKE 'https://crm.example.com/t/%' AS link;
 SELECT note FROM wacta.lead_note WHERE note LIKE '%hostile%';

@@ -17,7 +17,7 @@ BEGIN
     SELECT $2, $3, l.lead_id FROM wacta.lock_lead($1) l WHERE l.forgotten_at IS NULL
     ON CONFLICT DO NOTHING RETURNING lead_identity.lead_id INTO owner;
     IF FOUND THEN
-      PERFORM wacta.inherit_suppression(owner, $2, $3);
+      PERFORM wacta.inherit_suppression(owner, $3);
       RETURN owner;
     ELSIF EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = wacta.living_lead($1) AND l.forgotten_at IS NOT NULL) THEN
       RETURN $1;                                         -- what an answer still tells of somebody forgotten is not kept
@@ -61,7 +61,7 @@ BEGIN
      WHERE u.wa_id ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM wacta.lead_identity i WHERE (i.kind, i.value, i.lead_id) = ('phone', '+' || u.wa_id, u.lead))
     ON CONFLICT DO NOTHING RETURNING *
   LOOP
-    PERFORM wacta.inherit_suppression(added.lead_id, added.kind, added.value);
+    PERFORM wacta.inherit_suppression(added.lead_id, added.value);
   END LOOP;
 END
 $$;
@@ -110,6 +110,8 @@ BEGIN
   UPDATE wacta.lead_identity i SET lead_id = $2 WHERE i.lead_id = $1;
   UPDATE wacta.lead_note n SET lead_id = $2
    WHERE n.lead_id = $1 AND NOT EXISTS (SELECT FROM wacta.lead_note x WHERE x.lead_id = $2 AND x.ref = n.ref);
+  UPDATE wacta.reply r SET lead_id = $2
+   WHERE r.lead_id = $1 AND NOT EXISTS (SELECT FROM wacta.reply x WHERE x.lead_id = $2 AND x.wamid = r.wamid);
   IF EXISTS (SELECT FROM wacta.follow_up f WHERE f.lead_id = $2 AND f.closed_at IS NULL) THEN          -- one open call a person
     UPDATE wacta.follow_up f SET closed_at = wacta.now(), outcome = 'merged' WHERE f.lead_id = $1 AND f.closed_at IS NULL;
   END IF;

@@ -74,18 +74,18 @@ END
 $$;
 COMMENT ON FUNCTION wacta.take_suppression(text) IS 'Takes the suppression of a number away, for the lead that has the number from now on; NULL when there is none.';
 
-CREATE FUNCTION wacta.inherit_suppression(lead_id bigint, kind text, value text) RETURNS void
+CREATE FUNCTION wacta.inherit_suppression(lead_id bigint, value text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  s wacta.suppressed_identity := wacta.take_suppression($3);
+  s wacta.suppressed_identity := wacta.take_suppression($2);
 BEGIN
   IF s.digest IS NOT NULL THEN
     PERFORM wacta.withdraw($1, s.reason, '{"kind": "import"}' || s.evidence, greatest(s.since, wacta.last_word_at($1)));
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.inherit_suppression(bigint, text, text) IS 'A lead with a number that is suppressed has withdrawn consent.';
+COMMENT ON FUNCTION wacta.inherit_suppression(bigint, text) IS 'A lead with a number that is suppressed has withdrawn consent.';
 
 CREATE FUNCTION wacta.copy_suppression(from_number text, to_number text, to_lead bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

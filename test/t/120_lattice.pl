@@ -49,6 +49,8 @@ sub status_of
 	my $at = 1754300000 + pick(0, 1, 1, 60, 3600);
 	my %event = (status => $status, timestamp => pick("$at", $at, "${at}000", $at * 1000), recipient_id => substr $sent{$world}[$n][0], 1);
 	$event{errors} = [ pick(@errors), rand() < 0.1 ? pick(@errors) : () ] if $status eq 'failed' && rand() < 0.95;
+	# the provider tells a person's stop once, whoever repeats it
+	$event{timestamp} = 1754300777 if grep { ($_->{code} // 0) == 131050 } @{ $event{errors} // [] };
 	$event{pricing} = pick(@pricing) if rand() < 0.3;
 	my $echo = 'wacta:outbox:' . (4711 + $n);
 	my $known = pick(qw(both both echo id));

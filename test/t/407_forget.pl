@@ -34,6 +34,7 @@ sub wrote
 
 $site->post_call($asha, 'call-of-asha');
 $site->post_call($ravi, 'call-of-ravi');
+$site->wait_sql('SELECT count(*) FROM wacta.ivr_call', '2', 'both have called');
 $site->sql("SELECT wacta.upsert_lead('$asha', '$name')");
 $site->sql('SELECT wacta.process_ivr()');
 $site->wait_sql(q(SELECT count(*) FROM wacta.message WHERE status = 'read'), '2', 'both have read the pitch');
@@ -46,6 +47,7 @@ my $ashas_lead = $site->sql("SELECT wacta.lead_by_phone('$asha')");
 is($site->sql("SELECT consent FROM wacta.lead WHERE lead_id = $ashas_lead"), 'withdrawn', 'she has withdrawn consent');
 
 # Nothing moves while we look.
+$site->wait_sql('SELECT count(*) FROM wacta.inbox WHERE applied_at IS NULL', '0', 'all webhooks are applied');
 $site->gateway->stop;
 $site->node->append_conf('postgresql.conf', q(wacta.databases = ''));
 $site->node->reload;

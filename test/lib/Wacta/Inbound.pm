@@ -67,7 +67,7 @@ sub start
 	my ($class, $name, %arg) = @_;
 	my $self = bless { sent => { %sent, %{ $arg{sent} // {} } } }, $class;
 	my $node = $self->{node} = wacta_node($name // 'inbound', databases => [],
-		conf => join "\n", "wacta.databases = ''", 'fsync = off', 'log_statement = none', $arg{conf} // '');
+		conf => join "\n", "wacta.databases = ''", 'fsync = off', 'log_statement = none', 'jit = off', $arg{conf} // '');
 	for my $world (@{ $arg{worlds} // [ sort keys %{ $self->{sent} } ] })
 	{
 		create_database($node, $world);
