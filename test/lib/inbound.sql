@@ -49,7 +49,7 @@ $$ SELECT coalesce((SELECT min(i.kind || ' ' || i.value) FROM wacta.lead_identit
 CREATE FUNCTION test.line(sign text, name text, data jsonb, changed jsonb) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT regexp_replace(format('%s %s%s %s', sign, name, ' of ' || test.person((data ->> 'lead_id')::bigint),
            coalesce((SELECT jsonb_object_agg(k, v) FROM jsonb_each(changed) e(k, v)
-                      WHERE k NOT IN ('lead_id', 'call_id', 'note_id', 'click_id', 'event_id', 'follow_up_id', 'raw', 'revision',
+                      WHERE k NOT IN ('lead_id', 'call_id', 'note_id', 'click_id', 'event_id', 'follow_up_id', 'raw', 'told', 'heard_at', 'progress', 'revision',
                                       'created_at', 'updated_at', 'received_at', 'recorded_by', 'author')
                         AND (sign = '~' OR v NOT IN ('null', '{}', '[]'))), '{}')), '\m10[0-9]{4}\M', 'N', 'g')
 $$;
@@ -68,7 +68,7 @@ $$;
 -- What proves a body, and what came of it.
 CREATE FUNCTION test.proof(provider text, body bytea) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT CASE WHEN $1 = 'meta' THEN jsonb_build_object('X-Hub-Signature-256', 'sha256=' || encode(wacta.hmac_sha256($2, 'test-app-secret-0123456789'), 'hex'))
-              ELSE '{"X-Wacta-Key": "test-webhook-key-0123456789"}' END
+              ELSE '{"X-Wacta-Key": "test-webhook-key-0123456789"}'::jsonb END
 $$;
 CREATE FUNCTION test.inbox_line(id bigint) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT format('%s %s %s %s', CASE WHEN proved THEN CASE WHEN applied_at IS NULL THEN 'pending' ELSE 'applied' END ELSE 'unproved' END,

@@ -29,7 +29,7 @@ sub samples
 	{
 		my ($kind, $name) = $path =~ m{(\w+)/([^/]+)$};
 		my ($from) = $name =~ /^([a-z0-9]+)_/;
-		my $provider = $kind eq 'ivr' ? $from : $from eq 'tataomni' ? 'tata' : $from eq 'gupshup' ? '360dialog' : 'meta';
+		my $provider = $kind eq 'ivr' ? $from : $from eq 'tataomni' ? 'tata' : $from eq 'gupshup' ? 'gupshup' : 'meta';
 		push @samples, { file => "$kind/$name", provider => $provider, kind => $kind, body => fixture("samples/$kind/$name"),
 			world => $kind eq 'ivr' ? 'ivr' : $name =~ /resume/ ? 'stopped' : $from eq 'gupshup' ? 'gupshup' : $provider };
 	}
@@ -82,7 +82,7 @@ sub sql { my ($self, $world, $sql) = @_; return $self->{node}->safe_psql($world,
 
 sub _site_sql
 {
-	my @secrets = ([ main => 'app_secret' ], map { [ $_ => 'webhook_key' ] } qw(tata d360 exotel knowlarity ozonetel smartflo acefone twilio));
+	my @secrets = ([ main => 'app_secret' ], map { [ $_ => 'webhook_key' ] } qw(tata d360 gupshup exotel knowlarity ozonetel smartflo acefone twilio));
 	return join "\n", q(
 		SELECT wacta.add_signing_key('a secret of tests');
 		SELECT wacta.add_template('pitch', wacta.generate_template('Green Acres') -> 'components');
@@ -92,7 +92,7 @@ sub _site_sql
 		SELECT wacta.add_project('Green Acres', 'Bop Realty', 'https://cdn.example.com/green.pdf', template => 'pitch');
 		SELECT wacta.add_channel('main', 'meta', '106540352242922', account_id => '102290129340398', display_phone => '15550783881');
 		SELECT wacta.add_channel('other', 'meta', '106540352242933', account_id => 'whatsapp-business-account-id', display_phone => '16505551111');
-		SELECT wacta.add_channel('tata', 'tata'), wacta.add_channel('d360', '360dialog');
+		SELECT wacta.add_channel('tata', 'tata'), wacta.add_channel('d360', '360dialog'), wacta.add_channel('gupshup', 'gupshup');
 		UPDATE wacta.channel SET max_rate = NULL;
 		SELECT wacta.add_ivr_source(format, format, 'Green Acres', country => CASE format WHEN 'twilio' THEN 'US' END)
 		  FROM unnest('{exotel,knowlarity,ozonetel,smartflo,twilio}'::text[]) format;

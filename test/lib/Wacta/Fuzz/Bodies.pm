@@ -42,7 +42,7 @@ sub body
 	$case{body} = $self->_bytes($case{body}) if $how eq 'both';
 	# what is sent to another door than its own
 	@case{qw(provider kind)} = @{ pick(@{ $self->{samples} }) }{qw(provider kind)} if maybe(0.06);
-	$case{provider} = pick(qw(meta tata 360dialog)) if $case{kind} ne 'ivr' && maybe(0.3);
+	$case{provider} = pick(qw(meta tata 360dialog gupshup)) if $case{kind} ne 'ivr' && maybe(0.3);
 	$case{provider} = pick(qw(smartflo exotel knowlarity ozonetel twilio acefone)) if $case{kind} eq 'ivr' && maybe(0.1);
 	return \%case;
 }
