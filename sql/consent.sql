@@ -64,7 +64,7 @@ SELECT l.consent, e.event AS stands, e.happened_at, count(*)
 SELECT DISTINCT count(*) AS events_each FROM wacta.consent_event JOIN said USING (lead_id) GROUP BY lead_id;
 SELECT count(*) AS disagree FROM wacta.consent_mismatch;
 
--- A withdrawal that comes late ends nothing of what was agreed to since; a provider whose clock is ahead does not bind the future
+-- A withdrawal counts also when it comes late, unless they have said yes since by the same clock; a provider whose clock is ahead does not bind the future
 SELECT wacta.upsert_lead('9876500011', 'Lata') AS lata \gset
 SELECT wacta.record_consent(:lata, 'granted', 'opt_in', '{"form": "paper", "notice": "2025-06", "channel": "office"}', wacta.now() - interval '1 hour') AS agreed;
 SELECT wacta.send_interactive(:lata) AS pitch \gset

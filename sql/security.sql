@@ -128,5 +128,5 @@ CREATE FUNCTION pg_temp.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'inf
 CREATE FUNCTION pg_temp.format(text, text) RETURNS text LANGUAGE sql AS $$ SELECT 'hostile'::text $$;
 CREATE FUNCTION pg_temp.lower(text) RETURNS text LANGUAGE sql AS $$ SELECT 'hostile'::text $$;
 SET search_path = pg_temp, public;
-SELECT wacta.opt_out(:asha), wacta.opt_in(:asha, 'x'), wacta.word_meaning('STOP', false), wacta.mint_link(:asha, 'interested') LIKE 'https://crm.example.com/t/%' AS link;
+SELECT wacta.opt_out(:asha), wacta.opt_in(:asha, 'x'), wacta.word_meaning('STOP'), wacta.mint_link(:asha, 'interested') LIKE 'https://crm.example.com/t/%' AS link;
 SELECT note FROM wacta.lead_note WHERE note LIKE '%hostile%';

@@ -4,24 +4,10 @@
 \i :include
 \set include :abs_srcdir '/sql/include/site.sql'
 \i :include
+\set include :abs_srcdir '/sql/include/webhooks.sql'
+\i :include
 \set samples :abs_srcdir '/test/fixtures/samples/whatsapp/'
 SET timezone = 'UTC';
-SELECT wacta.add_channel('tata', 'tata') AS channel, wacta.set_credential('tata', 'webhook_key', 'tata-webhook-key-0123') > 0 AS key;
-
--- A body as Meta signs it (the HMAC is pgcrypto's), and one as Tata sends it
-CREATE FUNCTION pg_temp.signed(body bytea, secret text DEFAULT 'meta-app-secret') RETURNS jsonb LANGUAGE sql AS
-$$ SELECT jsonb_build_object('X-Hub-Signature-256', 'sha256=' || encode(public.hmac($1, convert_to($2, 'UTF8'), 'sha256'), 'hex')) $$;
-CREATE FUNCTION pg_temp.meta(body text) RETURNS bigint LANGUAGE sql AS
-$$ SELECT wacta.ingest_webhook('meta', 'whatsapp', convert_to($1, 'UTF8'), pg_temp.signed(convert_to($1, 'UTF8'))) $$;
-CREATE FUNCTION pg_temp.tata(body text) RETURNS bigint LANGUAGE sql AS
-$$ SELECT wacta.ingest_webhook('tata', 'whatsapp', convert_to($1, 'UTF8'), '{"X-Wacta-Key": "tata-webhook-key-0123"}') $$;
--- A status or a message in Meta's envelope
-CREATE FUNCTION pg_temp.meta_value(field text, value jsonb) RETURNS text LANGUAGE sql AS
-$$ SELECT jsonb_build_object('object', 'whatsapp_business_account', 'entry', jsonb_build_array(jsonb_build_object('id', '102290129340398', 'changes',
-     jsonb_build_array(jsonb_build_object('field', $1, 'value', $2)))))::text $$;
-CREATE FUNCTION pg_temp.said(wamid text, text_ text, from_ text DEFAULT '919876500001') RETURNS text LANGUAGE sql AS
-$$ SELECT pg_temp.meta_value('messages', jsonb_build_object('contacts', jsonb_build_array(jsonb_build_object('wa_id', $3, 'profile', jsonb_build_object('name', 'Asha'))),
-     'messages', jsonb_build_array(jsonb_build_object('from', $3, 'id', $1, 'timestamp', extract(epoch FROM wacta.now())::bigint::text, 'type', 'text', 'text', jsonb_build_object('body', $2))))) $$;
 SELECT wacta.upsert_lead('9876500001', 'Asha Rao', 'Green Acres') AS asha \gset
 SELECT wacta.send_interactive(:asha) AS first \gset
 
@@ -105,29 +91,6 @@ SELECT status, reason, error_code FROM wacta.message WHERE message_id = :id;
 SELECT consent FROM wacta.lead WHERE lead_id = :asha;
 UPDATE wacta.template SET held_reason = NULL;
 
--- Messages: words and buttons. Noted once, the window opens for 24 hours; the same event again has no second effect
-SELECT wacta.opt_in(:asha, 'test');
-SELECT said, wacta.word_meaning(said, false) AS as_text, wacta.word_meaning(said, true) AS as_button
-  FROM unnest(ARRAY['STOP', ' stop. ', 'Stop it', 'please stop', 'unsubscribe', 'Opt-Out', 'START', 'बंद', 'बंद करो!', 'Interested', 'Interested ✅', 'NOT INTERESTED ❌', 'not_interested', 'Not  interested', 'yes', '', NULL]) said;
-SELECT pg_temp.meta(pg_temp.said('wamid.in1', ' STOP ')) AS id \gset
-SELECT result FROM wacta.inbox WHERE inbox_id = :id;
-SELECT wacta.replay(:id) -> 'result' AS again, wacta.replay(pg_temp.meta(pg_temp.said('wamid.in1', ' STOP '))) -> 'result' AS delivered_again;
-SELECT status, stage, consent, window_until FROM wacta.lead WHERE lead_id = :asha;
-SELECT note, ref FROM wacta.lead_note WHERE ref IS NOT NULL ORDER BY note_id;
-SELECT pg_temp.meta(pg_temp.said('wamid.in2', 'start')) > 0;
-SELECT consent, window_until FROM wacta.lead WHERE lead_id = :asha;
-SELECT event, reason, CASE WHEN evidence ? 'message' THEN jsonb_set(evidence, '{message}', to_jsonb(pg_temp.nr((evidence ->> 'message')::bigint))) ELSE evidence - 'by' END AS evidence FROM wacta.consent_event WHERE lead_id = :asha ORDER BY event_id;
--- who is not known becomes a lead; a text that means nothing to us is noted
-SELECT pg_temp.meta(pg_temp.said('wamid.in3', 'What does it cost?', '919812345678')) > 0;
-SELECT l.name, l.source, l.consent, i.kind, i.value, (SELECT string_agg(note, ' / ') FROM wacta.lead_note n WHERE n.lead_id = l.lead_id) AS notes
-  FROM wacta.lead l JOIN wacta.lead_identity i USING (lead_id) WHERE l.lead_id <> :asha;
--- a quick reply under our message
-SELECT pg_temp.tata('{"contacts": [{"profile": {"name": "Asha"}, "wa_id": "919876500001"}], "messages": {"from": "919876500001", "id": "wamid.in4", "timestamp": "1756188100", "type": "interactive",
-  "context": {"id": "wamid.one"}, "interactive": {"type": "button_reply", "button_reply": {"id": "interested", "title": "Interested ✅"}}}}') > 0;
-SELECT action, via, message_id = :first AS of_the_first, effective, evidence ->> 'said' AS said FROM wacta.click WHERE lead_id = :asha ORDER BY click_id;
-SELECT status, stage, consent FROM wacta.lead WHERE lead_id = :asha;
-SELECT purpose, status FROM wacta.message WHERE lead_id = :asha AND purpose = 'brochure';
-
 -- One bad item costs itself alone; what is no JSON is kept and told; nothing of it is an error to the sender
 SELECT pg_temp.meta(pg_temp.meta_value('messages', '{"statuses": [17, {"id": "wamid.one", "status": "read"}, {"id": "wamid.one", "status": "sent", "timestamp": "yesterday"}, {"id": "wamid.one", "status": "read", "timestamp": "99999999999999999999"}, {"id": 5, "status": {}}, null],
   "messages": [{"from": {}, "id": "a"}, {"from": "919876500001", "id": "wamid.in5", "type": "text", "text": "a string"}, "text"], "contacts": "none"}')) > 0;
@@ -138,16 +101,6 @@ SELECT what, items, waiting, result, errors
                (12, 'deep', convert_to(repeat('[', 20000), 'UTF8')), (13, 'list of lists', '[[[{"entry": []}]]]')) v(nr, what, body),
        LATERAL (SELECT wacta.replay(wacta.ingest_webhook('meta', 'whatsapp', body, pg_temp.signed(body))) AS r) s,
        LATERAL jsonb_to_record(r) AS x(items int, waiting int, result jsonb, errors jsonb) ORDER BY nr;
-
--- Template events, preferences
-SELECT wacta.replay(pg_temp.meta(pg_temp.meta_value('message_template_status_update', '{"event": "PAUSED", "message_template_name": "project_update_template", "message_template_language": "en", "reason": "LOW_QUALITY"}'))) -> 'result' AS r;
-SELECT name, status FROM wacta.template ORDER BY 1;
-SELECT wacta.add_template('in_american', '[{"type": "BODY", "text": "Hello there"}]', language => 'en_US') > 0;
-SELECT wacta.replay(pg_temp.meta(pg_temp.meta_value('message_template_status_update', '{"event": "REJECTED", "message_template_name": "in_american", "message_template_language": "en-US"}'))) -> 'result' AS hyphen;
-SELECT wacta.replay(pg_temp.meta(pg_temp.meta_value('message_template_status_update', '{"event": "REINSTATED", "message_template_name": "project_update_template", "message_template_language": "en"}'))) -> 'result' AS r;
-SELECT name, status FROM wacta.template ORDER BY 1;
-SELECT wacta.replay(pg_temp.meta(pg_temp.meta_value('user_preferences', '{"user_preferences": [{"wa_id": "919812345678", "category": "marketing_messages", "value": "stop", "timestamp": 1731705721}]}'))) -> 'result' AS r;
-SELECT consent FROM wacta.lead WHERE lead_id = wacta.lead_by_phone('919812345678');
 
 -- The samples: bodies as providers send them. Each is read without an error, and again without a second effect
 CREATE TEMP TABLE sample AS SELECT f AS file, pg_read_binary_file(:'samples' || f) AS body FROM pg_ls_dir(:'samples') f;

@@ -108,6 +108,7 @@ static WorkerStatement fail_statement = {
 static WorkerStatement tend_statement = {"SELECT wacta.inbox_tend()", 0};
 
 static MemoryContext RoundContext;	/* reset in each round */
+static uint32 idle_event;
 
 static int64
 monotonic_ms(void)
@@ -356,7 +357,7 @@ wait_for_work(const InboxWorker *w)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (due > now)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 (long) (due - now), wacta_wait_event("WactaInboxMain"));
+						 (long) (due - now), idle_event);
 	ResetLatch(MyLatch);
 }
 
@@ -367,6 +368,7 @@ wacta_inbox_main(Datum main_arg)
 
 	if (!worker_start(DatumGetInt32(main_arg), LOCK_TIMEOUT))
 		proc_exit(0);
+	idle_event = wacta_wait_event("WactaInboxMain");
 	RoundContext = AllocSetContextCreate(TopMemoryContext, "wacta inbox round",
 										 ALLOCSET_DEFAULT_SIZES);
 	for (;;)

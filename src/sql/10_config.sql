@@ -21,6 +21,29 @@ $$;
 COMMENT ON FUNCTION wacta.replace_seeded() IS
 'Trigger: an inserted row replaces the row with the same key, so that a restore keeps the dumped settings.';
 
+-- What people type is compared in one form: compatibility characters composed (NFKC), lower case, without what is not seen, without
+-- punctuation and emoji, "don't" as "do not", a letter that was held down once. In Devanagari, which leaves writers a choice, the nukta goes,
+-- and a nasal before a consonant is an anusvara: band is written in two ways, and both mean stop.
+CREATE FUNCTION wacta.plain_words(said text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  word text := lower(normalize(left(said, 4096), NFKC));
+BEGIN
+  word := regexp_replace(word, '[\u00AD\u034F\u061C\u093C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u206F\uFE00-\uFE0F\uFEFF''\u2018\u2019]+', '', 'g');
+  word := regexp_replace(translate(word, U&'\0901', U&'\0902'), '[\u0919\u091E\u0923\u0928\u092E]\u094D(?=[\u0915-\u0939])', U&'\0902', 'g');
+  word := regexp_replace(word, '[^[:alnum:]\u00C0-\u024F\u0370-\u0963\u0966-\u1FFF\u3040-\uD7FF]+', ' ', 'g');
+  word := regexp_replace(word, '([[:alpha:]])\1{2,}', '\1', 'g');
+  RETURN btrim(regexp_replace(word, '\m(dont|donot|do nt)\M', 'do not', 'g'));
+END
+$$;
+COMMENT ON FUNCTION wacta.plain_words(text) IS 'A text in the one form in which words are compared: no case, punctuation, emoji or invisible characters.';
+
+CREATE FUNCTION wacta.plain_word_list(words text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT ARRAY(SELECT DISTINCT wacta.plain_words(w) FROM unnest($1) w WHERE wacta.plain_words(w) <> '' ORDER BY 1) $$;
+COMMENT ON FUNCTION wacta.plain_word_list(text[]) IS 'A list of words, each in the form in which it is compared.';
+
 CREATE TABLE wacta.config (
   only_row          boolean  PRIMARY KEY DEFAULT true CHECK (only_row),
   base_url          text     NOT NULL DEFAULT 'http://127.0.0.1:8080' CHECK (base_url ~ '^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$'),
@@ -46,8 +69,19 @@ CREATE TABLE wacta.config (
   session_ttl       interval NOT NULL DEFAULT '12 hours',
   refusal_retention interval NOT NULL DEFAULT '30 days',
   inbox_retention   interval          DEFAULT '90 days' CHECK (inbox_retention >= '0'),
-  stop_words        text[]   NOT NULL DEFAULT '{stop,unsubscribe,"opt out",optout,cancel,रोकें,बंद,बंद करो,बंद करें}',
-  start_words       text[]   NOT NULL DEFAULT '{start,subscribe,"opt in",optin,शुरू,शुरू करें}',
+  stop_words        text[]   NOT NULL DEFAULT '{stop,stopall,stop all,stop it,stop this,stop now,stop message,stop messages,stop promotions,unsubscribe,unsubscribe me,
+    opt out,optout,cancel,end,quit,remove,remove me,roko,rok do,band,band karo,band kro,band kare,band kardo,bandh karo,bas karo,mat bhejo,mat bhejna,mat bhejiye,
+    रोकें,रोको,रोक दो,बंद,बंद करो,बंद करें,बंद कर दो,बंद कीजिए,बस करो,मत भेजो,मत भेजें,मत भेजना,मत भेजिए,स्टॉप,अनसब्सक्राइब}',
+  stop_phrases      text[]   NOT NULL DEFAULT '{stop sending,stop messaging,stop texting,stop contacting,stop calling,stop spamming,stop disturbing,stop these messages,
+    stop the messages,stop your messages,stop all messages,stop whatsapp,do not send me,do not send any,do not send messages,do not message,do not msg,do not text,
+    do not contact,do not call,do not disturb,no more messages,no more msgs,unsubscribe me,remove me from,remove my number,delete my number,take me off,opt me out,opt out,
+    message mat,messages mat,msg mat,mat bhejo,mat bhejna,mat bhejiye,pareshan mat,disturb mat,band karo,band kar do,band kardo,bandh karo,
+    मैसेज मत,मेसेज मत,संदेश मत,मत भेजो,मत भेजें,मत भेजना,मत भेजिए,परेशान मत,बंद करो,बंद करें,बंद कर दो,बंद कीजिए}',
+  start_words       text[]   NOT NULL DEFAULT '{start,start again,subscribe,resubscribe,opt in,optin,unstop,shuru,shuru karo,chalu karo,शुरू,शुरू करें,शुरू करो,चालू करो,स्टार्ट}',
+  interested_words  text[]   NOT NULL DEFAULT '{interested,i am interested,yes interested,im interested,mujhe ruchi hai,ruchi hai,रुचि है,मुझे रुचि है,दिलचस्पी है,मुझे दिलचस्पी है}',
+  not_interested_words text[] NOT NULL DEFAULT '{not interested,i am not interested,im not interested,no interest,no thanks,no thank you,interested nahi,ruchi nahi,ruchi nahi hai,
+    nahi chahiye,रुचि नहीं,रुचि नहीं है,मुझे रुचि नहीं है,दिलचस्पी नहीं है,नहीं चाहिए}',
+  courtesy_words    text[]   NOT NULL DEFAULT '{please,pls,plz,plss,kindly,sir,madam,mam,bro,hi,hello,hey,ok,okay,now,thanks,thank you,thx,ji,bhai,kripya,कृपया,प्लीज,जी,सर,भाई,धन्यवाद}',
   CONSTRAINT known_time_zone CHECK (timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL),
   CONSTRAINT sound_intervals CHECK (retry_base > '0' AND retry_cap >= retry_base AND retry_cap < '28 days' AND lease > '0' AND message_ttl > '0'
                                     AND session_ttl > '0' AND pitch_gap >= '0' AND refusal_retention >= '0'),
@@ -70,7 +104,30 @@ COMMENT ON COLUMN wacta.config.pair_burst IS 'How many of these a sender may sen
 COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this long is in doubt; must exceed wacta.request_timeout.';
 COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
 COMMENT ON COLUMN wacta.config.inbox_retention IS 'How long applied webhooks are kept, bodies and all; NULL: for ever.';
-COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these words withdraws consent (case, spaces and punctuation do not matter).';
+COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these withdraws consent. All lists are kept as wacta.plain_words() has them: case, punctuation, emoji and ways of writing do not matter.';
+COMMENT ON COLUMN wacta.config.stop_phrases IS 'A message that has one of these in it withdraws consent, unless "do not" stands before it.';
+COMMENT ON COLUMN wacta.config.start_words IS 'A message that is one of these brings a withdrawn consent back.';
+COMMENT ON COLUMN wacta.config.interested_words IS 'A message or a button that is one of these is an Interested, where the template does not say what its button means.';
+COMMENT ON COLUMN wacta.config.not_interested_words IS 'The same of Not interested, which withdraws consent.';
+COMMENT ON COLUMN wacta.config.courtesy_words IS 'What may stand before or after a word without changing what it says.';
+
+-- Brought to one form when they are set, so that a message is compared as it comes.
+CREATE FUNCTION wacta.plain_config_words() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  NEW.stop_words := wacta.plain_word_list(NEW.stop_words);
+  NEW.stop_phrases := wacta.plain_word_list(NEW.stop_phrases);
+  NEW.start_words := wacta.plain_word_list(NEW.start_words);
+  NEW.interested_words := wacta.plain_word_list(NEW.interested_words);
+  NEW.not_interested_words := wacta.plain_word_list(NEW.not_interested_words);
+  NEW.courtesy_words := wacta.plain_word_list(NEW.courtesy_words);
+  RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION wacta.plain_config_words() IS 'Trigger: the lists of words are kept as wacta.plain_words() has them.';
+CREATE TRIGGER plain_words BEFORE INSERT OR UPDATE ON wacta.config
+  FOR EACH ROW EXECUTE FUNCTION wacta.plain_config_words();
 
 INSERT INTO wacta.config DEFAULT VALUES;
 CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.config

@@ -11,6 +11,8 @@ CREATE TABLE wacta.template (
   body_values    text[] NOT NULL DEFAULT '{customer_name,project_name}',
   button_actions text[] NOT NULL DEFAULT '{interested,not_interested}',
   status         text NOT NULL DEFAULT 'APPROVED',
+  status_reason  text,
+  provider_id    text,
   quality        text,
   held_reason    text,
   lint           jsonb,
@@ -19,8 +21,10 @@ CREATE TABLE wacta.template (
 );
 COMMENT ON TABLE wacta.template IS 'Message templates as the provider knows them, with what fills them.';
 COMMENT ON COLUMN wacta.template.body_values IS 'What stands for {{1}}, {{2}}, … of the body: customer_name, project_name, brand, or a key of the message''s variables.';
-COMMENT ON COLUMN wacta.template.button_actions IS 'The action of each URL button with a variable, in their order.';
+COMMENT ON COLUMN wacta.template.button_actions IS 'The action of each URL button with a variable, in their order; without any, of each quick reply.';
 COMMENT ON COLUMN wacta.template.status IS 'The provider''s status; only APPROVED templates are sent.';
+COMMENT ON COLUMN wacta.template.status_reason IS 'Why the provider gave it this status.';
+COMMENT ON COLUMN wacta.template.provider_id IS 'The provider''s id of it, as its webhooks tell.';
 COMMENT ON COLUMN wacta.template.held_reason IS 'Why wacta itself holds messages of this template back; NULL: it does not.';
 
 CREATE TRIGGER hold_back AFTER UPDATE ON wacta.template FOR EACH ROW
@@ -356,7 +360,7 @@ BEGIN
     )
     INSERT INTO wacta.lead (lead_id, name, project_id, source) SELECT k.lead_id, $3, $4, $5 FROM known k RETURNING lead_id INTO id;
     IF FOUND THEN
-      PERFORM wacta.inherit_suppression(id, $2) WHERE wacta.person_digest($2) IS NOT NULL;
+      PERFORM wacta.inherit_suppression(id, $2) WHERE EXISTS (SELECT FROM wacta.signing_key k WHERE k.purpose = 'person');
       RETURN id;
     END IF;
   END LOOP;

@@ -25,6 +25,7 @@ CREATE TABLE wacta.channel (
   status        text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'stopped')),
   status_reason text,
   paused_until  timestamptz,
+  held_by       bigint,
   is_default    boolean NOT NULL DEFAULT false,
   max_rate      integer DEFAULT 80 CHECK (max_rate BETWEEN 1 AND 1000),
   portfolio_id  integer REFERENCES wacta.portfolio,
@@ -45,6 +46,7 @@ COMMENT ON COLUMN wacta.channel.webhook_addresses IS 'Addresses that its webhook
 COMMENT ON COLUMN wacta.channel.sender_id IS 'Meta: the phone number id.';
 COMMENT ON COLUMN wacta.channel.account_id IS 'Meta: the WhatsApp Business Account id.';
 COMMENT ON COLUMN wacta.channel.auth_prefix IS 'What stands before the token in the header; empty at Tata, where sites differ.';
+COMMENT ON COLUMN wacta.channel.held_by IS 'The event in wacta.account_event that stopped or paused it; NULL: staff did, or an answer of the provider.';
 COMMENT ON COLUMN wacta.channel.max_rate IS 'Messages a second; NULL: no limit of ours. Meta allows a number 80, and up to 1,000 when it has grown.';
 COMMENT ON COLUMN wacta.channel.daily_budget IS 'What its messages may cost a day (midnight to midnight in the time zone of wacta.config), by wacta.price; NULL: no limit.';
 COMMENT ON COLUMN wacta.channel.revision IS 'Grows with each change of the channel or its secrets, so that couriers read them anew.';
@@ -121,10 +123,14 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   NEW.revision := OLD.revision + 1;
+  -- whoever changes its state without saying that it is for an event has taken it over
+  IF (NEW.status, NEW.status_reason, NEW.paused_until) IS DISTINCT FROM (OLD.status, OLD.status_reason, OLD.paused_until) AND NEW.held_by = OLD.held_by THEN
+    NEW.held_by := NULL;
+  END IF;
   RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION wacta.channel_revised() IS 'Trigger: a changed channel gets its next revision.';
+COMMENT ON FUNCTION wacta.channel_revised() IS 'Trigger: a changed channel gets its next revision, and is held by whoever changed its state last.';
 CREATE TRIGGER channel_revised BEFORE UPDATE ON wacta.channel
   FOR EACH ROW EXECUTE FUNCTION wacta.channel_revised();
 CREATE TRIGGER wake_courier AFTER UPDATE ON wacta.channel

@@ -17,8 +17,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.evidence_kind(text, jsonb) IS 'The kind of a consent event''s evidence: what it says itself, or what shows in it.';
 
--- Whether a word counts. What comes late does not undo what the person has said since; of two words of the same second the
--- withdrawal counts, whichever comes first. A call or a list is no explicit yes, which alone brings a withdrawn consent back.
+-- Whether a word counts, given when the last one happened that speaks against it. Of two words of the same second the no counts,
+-- whichever comes first. A call or a list is no explicit yes, which alone brings a withdrawn consent back.
 CREATE FUNCTION wacta.counts(l wacta.lead, event text, explicit boolean, happened_at timestamptz, last_at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -27,16 +27,35 @@ AS $$
               ELSE coalesce(happened_at > last_at, true) END
 $$;
 COMMENT ON FUNCTION wacta.counts(wacta.lead, text, boolean, timestamptz, timestamptz) IS
-'Whether a consent event changes what a person''s consent is, given when the last one that did happened.';
+'Whether a consent event changes what a person''s consent is, given when the last one that speaks against it happened.';
 
 CREATE FUNCTION wacta.last_word_at(lead_id bigint) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (SELECT e.happened_at FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.effective ORDER BY e.event_id DESC LIMIT 1);
+  -- a call, a list or a link alone is no answer to a withdrawal, also to one that is told late
+  RETURN (SELECT e.happened_at FROM wacta.consent_event e
+           WHERE e.lead_id = $1 AND e.effective
+             AND (e.event = 'withdrawn' OR e.kind NOT IN ('call', 'import', 'click') OR e.evidence ->> 'explicit' = 'true')
+           ORDER BY e.event_id DESC LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION wacta.last_word_at(bigint) IS 'When the person said what their consent is now; NULL: they never said anything.';
+
+-- A yes that comes late does not undo a no that was said since. A no counts whenever it comes, unless the person has said yes since
+-- by the same clock, the provider's: in words, by a button, or in WhatsApp's settings.
+CREATE FUNCTION wacta.contrary_word_at(l wacta.lead, event text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT max(e.happened_at) FROM wacta.consent_event e
+           WHERE e.lead_id = l.lead_id AND e.effective
+             AND CASE WHEN l.consent = $2 THEN e.event = $2              -- the newest of those that say the same stands
+                      WHEN $2 = 'granted' THEN e.event = 'withdrawn'
+                      ELSE e.event = 'granted' AND e.kind IN ('word', 'button', 'preference') END);
+END
+$$;
+COMMENT ON FUNCTION wacta.contrary_word_at(wacta.lead, text) IS 'Before which time a consent event of this kind would change nothing; NULL: it counts whenever it happened.';
 
 CREATE FUNCTION wacta.lead_ids(lead_id bigint) RETURNS bigint[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -56,7 +75,7 @@ AS $$
 DECLARE
   l       wacta.lead := wacta.lock_lead($1);
   what    text := wacta.evidence_kind($3, $4);
-  last_at timestamptz := wacta.last_word_at(l.lead_id);
+  last_at timestamptz := wacta.contrary_word_at(l, $2);
   at      timestamptz := CASE WHEN $5 IS NOT NULL THEN least($5, wacta.now()) END;    -- a provider's clock may be ahead
   matters boolean;
 BEGIN
@@ -76,7 +95,7 @@ END
 $$;
 COMMENT ON FUNCTION wacta.record_consent(bigint, text, text, jsonb, timestamptz) IS
 'Writes a consent event (granted, withdrawn) and what the person''s consent is by it, together; false when that does not change.
-happened_at: when the person said so, by default now. A word that is older than the newest one is kept and changes nothing.';
+happened_at: when the person said so, by default now. A word that comes too late to count is kept and changes nothing.';
 
 CREATE FUNCTION wacta.suppress_pending(lead_id bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -110,6 +110,8 @@ BEGIN
   UPDATE wacta.lead_identity i SET lead_id = $2 WHERE i.lead_id = $1;
   UPDATE wacta.lead_note n SET lead_id = $2
    WHERE n.lead_id = $1 AND NOT EXISTS (SELECT FROM wacta.lead_note x WHERE x.lead_id = $2 AND x.ref = n.ref);
+  UPDATE wacta.reply r SET lead_id = $2
+   WHERE r.lead_id = $1 AND NOT EXISTS (SELECT FROM wacta.reply x WHERE x.lead_id = $2 AND x.wamid = r.wamid);
   IF EXISTS (SELECT FROM wacta.follow_up f WHERE f.lead_id = $2 AND f.closed_at IS NULL) THEN          -- one open call a person
     UPDATE wacta.follow_up f SET closed_at = wacta.now(), outcome = 'merged' WHERE f.lead_id = $1 AND f.closed_at IS NULL;
   END IF;

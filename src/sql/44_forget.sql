@@ -185,7 +185,7 @@ END
 $$;
 COMMENT ON FUNCTION wacta.erase_identities(bigint, timestamptz) IS 'Replaces a lead''s identities by their digests; returns how many.';
 
--- The lead's row and what stands below it, but for its identities. Notes go: nothing counts them.
+-- The lead's row and what stands below it, but for its identities. Notes and replies go: nothing counts them.
 CREATE FUNCTION wacta.erase_lead(lead_id bigint, ids bigint[]) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -195,6 +195,7 @@ BEGIN
   UPDATE wacta.lead l SET name = NULL, window_until = NULL, forgotten_at = coalesce(l.forgotten_at, wacta.now()), updated_at = wacta.now() WHERE l.lead_id = $1;
   UPDATE wacta.follow_up f SET reason = 'erased', outcome = 'erased', closed_at = coalesce(f.closed_at, wacta.now()) WHERE f.lead_id = $1;
   UPDATE wacta.consent_event e SET reason = e.kind, evidence = wacta.redacted_evidence(e.evidence) WHERE e.lead_id = ANY ($2);
+  DELETE FROM wacta.reply r WHERE r.lead_id = $1;
   DELETE FROM wacta.lead_note x WHERE x.lead_id = $1;
   GET DIAGNOSTICS n = ROW_COUNT;
   RETURN n;

@@ -43,7 +43,7 @@ COMMENT ON FUNCTION wacta.audit_refusal(text, text, text, bigint, jsonb) IS 'Kee
 
 -- What a tap changes. Everything happens under the lead's row lock, in the caller's transaction.
 CREATE FUNCTION wacta.decide(lead_id bigint, message_id bigint, action text, via text, explicit boolean, evidence jsonb,
-                             OUT first_time boolean, OUT page text)
+                             decided_at timestamptz DEFAULT NULL, OUT first_time boolean, OUT page text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -53,7 +53,7 @@ DECLARE
 BEGIN
   SELECT * INTO l FROM wacta.lead WHERE lead.lead_id = $1 FOR NO KEY UPDATE;
   IF NOT FOUND THEN
-    SELECT d.first_time, d.page INTO first_time, page FROM wacta.decide(wacta.forwarded($1), $2, $3, $4, $5, $6) d;
+    SELECT d.first_time, d.page INTO first_time, page FROM wacta.decide(wacta.forwarded($1), $2, $3, $4, $5, $6, $7) d;
     RETURN;
   END IF;
   project := coalesce((SELECT m.project_id FROM wacta.message m WHERE (m.lead_id, m.message_id) = ($1, $2)), l.project_id);
@@ -66,31 +66,31 @@ BEGIN
     WHEN 'interested' THEN (explicit AND l.consent = 'withdrawn') OR EXISTS (
       SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.happened_at > last.clicked_at)
     ELSE l.consent <> 'withdrawn' END;
-  INSERT INTO wacta.click (lead_id, message_id, project_id, action, via, effective, evidence)
-  VALUES ($1, $2, project, $3, $4, first_time, coalesce($6, '{}'));
+  INSERT INTO wacta.click (lead_id, message_id, project_id, action, via, effective, clicked_at, evidence)
+  VALUES ($1, $2, project, $3, $4, first_time, coalesce($7, wacta.now()), coalesce($6, '{}'));
   IF action = 'interested' THEN
     page := CASE WHEN l.consent = 'withdrawn' AND NOT explicit THEN 'ask_again' ELSE 'interested' END;
     IF first_time THEN
-      PERFORM wacta.on_interested($1, project, l.consent = 'withdrawn' AND NOT explicit, $4, $6);
+      PERFORM wacta.on_interested($1, project, l.consent = 'withdrawn' AND NOT explicit, $4, $6, $7);
     END IF;
   ELSE
     page := 'not_interested';
     IF first_time THEN
-      PERFORM wacta.on_not_interested($1, $4, $6);
+      PERFORM wacta.on_not_interested($1, $4, $6, $7);
     END IF;
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.decide(bigint, bigint, text, text, boolean, jsonb) IS
+COMMENT ON FUNCTION wacta.decide(bigint, bigint, text, text, boolean, jsonb, timestamptz) IS
 'The one transition of a decision (interested, not_interested), from whatever it came. The same decision again has no second
-effect; the opposite one stands. A withdrawn consent comes back only by an explicit yes.';
+effect; the opposite one stands. A withdrawn consent comes back only by an explicit yes. decided_at: by the provider''s clock; NULL: now.';
 
 CREATE FUNCTION wacta.decision_note(decision text, via text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT format(CASE $2 WHEN 'call' THEN 'Pressed the key for ''%s'' in a call' ELSE 'Clicked ''%s'' via WhatsApp' END, $1) $$;
 COMMENT ON FUNCTION wacta.decision_note(text, text) IS 'What the log of a lead says of a decision.';
 
-CREATE FUNCTION wacta.on_interested(lead_id bigint, project_id integer, without_consent boolean, via text, evidence jsonb) RETURNS void
+CREATE FUNCTION wacta.on_interested(lead_id bigint, project_id integer, without_consent boolean, via text, evidence jsonb, decided_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -103,7 +103,7 @@ BEGIN
     PERFORM wacta.add_note($1, 'Consent is withdrawn: waiting for an explicit yes');
     RETURN;
   END IF;
-  PERFORM wacta.record_consent($1, 'granted', 'interested', $5 || jsonb_build_object('via', $4));
+  PERFORM wacta.record_consent($1, 'granted', 'interested', $5 || jsonb_build_object('via', $4), $6);
   SELECT * INTO p FROM wacta.project pr WHERE pr.project_id = $2;
   IF p.brochure_link IS NOT NULL OR p.brochure_media_id IS NOT NULL THEN
     PERFORM wacta.enqueue($1, 'brochure', p.brochure_template_id, '{}', $2);
@@ -111,19 +111,19 @@ BEGIN
   PERFORM wacta.schedule_follow_up($1, CASE $4 WHEN 'call' THEN 'Interested in a call' ELSE 'Interested via WhatsApp' END);
 END
 $$;
-COMMENT ON FUNCTION wacta.on_interested(bigint, integer, boolean, text, jsonb) IS
+COMMENT ON FUNCTION wacta.on_interested(bigint, integer, boolean, text, jsonb, timestamptz) IS
 'Interested: status, stage, note, consent, other pitches cancelled, brochure queued, follow-up call scheduled.';
 
-CREATE FUNCTION wacta.on_not_interested(lead_id bigint, via text, evidence jsonb) RETURNS void
+CREATE FUNCTION wacta.on_not_interested(lead_id bigint, via text, evidence jsonb, decided_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   UPDATE wacta.lead l SET status = 'Not Interested', stage = 'Cold', updated_at = wacta.now() WHERE l.lead_id = $1;
   PERFORM wacta.add_note($1, wacta.decision_note('Not Interested', $2));
-  PERFORM wacta.withdraw($1, 'not_interested', coalesce($3, '{}') || jsonb_build_object('via', $2));
+  PERFORM wacta.withdraw($1, 'not_interested', coalesce($3, '{}') || jsonb_build_object('via', $2), $4);
 END
 $$;
-COMMENT ON FUNCTION wacta.on_not_interested(bigint, text, jsonb) IS
+COMMENT ON FUNCTION wacta.on_not_interested(bigint, text, jsonb, timestamptz) IS
 'Not interested: status, stage Cold, note, consent withdrawn, everything pending ended, follow-ups closed.';
 
 CREATE FUNCTION wacta.record_click(token text, action text DEFAULT NULL, lead_id bigint DEFAULT NULL, evidence jsonb DEFAULT '{}',

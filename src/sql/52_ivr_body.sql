@@ -164,14 +164,19 @@ COMMENT ON FUNCTION wacta.calls_within(text, jsonb, jsonb, integer) IS
 'The calls in a body, however deep: lists, envelopes, JSON in a field of a form. worth: 2 where there is a number, 1 where there is a call id.';
 
 CREATE FUNCTION wacta.calls_inside(format text, envelope jsonb, beyond integer, depth integer) RETURNS TABLE (call jsonb, fields jsonb, worth integer)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp ROWS 1
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp ROWS 1
 AS $$
-  WITH inside AS MATERIALIZED (
-    SELECT w.*, max(w.worth) OVER () AS best
-      FROM jsonb_each($2) m, LATERAL (SELECT wacta.inner_json(m.value) AS part OFFSET 0) i, wacta.calls_within($1, i.part, wacta.small_scalars($2), $4) w
-     WHERE jsonb_typeof(i.part) IN ('object', 'array')
-  )
-  SELECT i.call, i.fields, i.worth FROM inside i WHERE i.worth = i.best AND i.worth > $3
+DECLARE
+  around jsonb := wacta.small_scalars(envelope);
+BEGIN
+  RETURN QUERY
+    WITH inside AS MATERIALIZED (
+      SELECT w.*, max(w.worth) OVER () AS best
+        FROM jsonb_each(envelope) m, LATERAL (SELECT wacta.inner_json(m.value) AS part OFFSET 0) i, wacta.calls_within(format, i.part, around, depth) w
+       WHERE jsonb_typeof(i.part) IN ('object', 'array')
+    )
+    SELECT i.call, i.fields, i.worth FROM inside i WHERE i.worth = i.best AND i.worth > beyond;
+END
 $$;
 COMMENT ON FUNCTION wacta.calls_inside(text, jsonb, integer, integer) IS 'The calls in the parts of an object that say more than the object itself.';
 

@@ -89,6 +89,7 @@ BEGIN
      GROUP BY x.kind, CASE WHEN x.kind <> 'status' THEN x.n END
      ORDER BY x.kind <> 'status', min(x.n)
   LOOP
+    i.body := '';                                        -- has been read: megabytes that would be copied by each call
     n := n + cardinality(batch.items);
     done := wacta.try_items(i, batch.kind, batch.numbers, batch.items, batch.contexts);
     said := said || done.said;

@@ -66,6 +66,10 @@ BEGIN
     END LOOP;
   END IF;
   PERFORM wacta.write_statuses(told);
+  IF EXISTS (SELECT FROM unnest(items) i WHERE i ? 'recipient_user_id') THEN
+    PERFORM wacta.link_user_ids(array_agg(m.lead_id), array_agg(items[t.n] ->> 'recipient_user_id'))
+       FROM unnest(told) t JOIN wacta.message m USING (message_id) WHERE items[t.n] ? 'recipient_user_id';
+  END IF;
   RETURN ARRAY(SELECT CASE WHEN t.status IS NULL THEN 'other status' WHEN t.message_id IS NULL THEN 'waiting' ELSE 'status' END
                  FROM unnest(told) t ORDER BY t.n);
 END
@@ -156,7 +160,7 @@ BEGIN
     PERFORM wacta.note_wamids(ARRAY[m.message_id]);
   END IF;
   IF NOT coalesce(e.code, 0) = ANY (coalesce(m.failures, '{}')) THEN
-    PERFORM wacta.follow_failure(m, e.code, e.detail);
+    PERFORM wacta.follow_failure(m, e.code, e.detail, told.happened_at);
   END IF;
 END
 $$;
@@ -164,14 +168,14 @@ COMMENT ON FUNCTION wacta.apply_failure(wacta.told, jsonb) IS 'Applies a failure
 
 -- Once for each code of a message: a repetition or a replay comes after somebody has mended it, or has changed their mind. The
 -- message itself is not sent again: its failure came after it had been accepted.
-CREATE FUNCTION wacta.follow_failure(m wacta.message, code integer, detail text) RETURNS void
+CREATE FUNCTION wacta.follow_failure(m wacta.message, code integer, detail text, happened_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   rule record := wacta.error_action(code, NULL, 0);
 BEGIN
   CASE rule.action
-    WHEN 'suppress' THEN PERFORM wacta.withdraw_once(m.lead_id, jsonb_build_object('code', code, 'message', m.message_id));
+    WHEN 'suppress' THEN PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id), happened_at);
     WHEN 'hold_template' THEN PERFORM wacta.hold_template(m.template_id, detail, code);
     WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
     WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + coalesce(rule.wait, interval '1 hour'), detail);
@@ -180,4 +184,4 @@ BEGIN
   END CASE;
 END
 $$;
-COMMENT ON FUNCTION wacta.follow_failure(wacta.message, integer, text) IS 'What a failure told by webhook means for the person, the template or the sender.';
+COMMENT ON FUNCTION wacta.follow_failure(wacta.message, integer, text, timestamptz) IS 'What a failure told by webhook means for the person, the template or the sender.';

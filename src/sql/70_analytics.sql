@@ -73,6 +73,20 @@ CREATE VIEW wacta.recent_interaction AS
     LEFT JOIN wacta.project p ON p.project_id = k.project_id;
 COMMENT ON VIEW wacta.recent_interaction IS 'Taps with the lead as it is now.';
 
+CREATE VIEW wacta.recent_reply AS
+  SELECT r.reply_id, r.replied_at, r.lead_id, l.name, i.value AS phone, l.status AS lead_status, r.type, r.said, r.meaning, r.effective,
+         r.message_id, m.enqueued_at AS message_at, t.name AS template, p.name AS project, c.name AS channel,
+         r.content #>> '{referral,source_url}' AS ad_url, r.content #>> '{referral,headline}' AS ad_headline, r.content #>> '{referral,ctwa_clid}' AS ad_click_id
+    FROM wacta.reply r JOIN wacta.lead l USING (lead_id)
+    LEFT JOIN LATERAL (SELECT x.value FROM wacta.lead_identity x WHERE x.lead_id = r.lead_id AND x.kind = 'phone'
+                        ORDER BY x.created_at, x.value LIMIT 1) i ON true
+    LEFT JOIN wacta.message m ON (m.lead_id, m.message_id) = (r.lead_id, r.message_id)
+    LEFT JOIN wacta.template t ON t.template_id = m.template_id
+    LEFT JOIN wacta.project p ON p.project_id = coalesce(m.project_id, l.project_id)
+    LEFT JOIN wacta.channel c ON c.channel_id = r.channel_id;
+COMMENT ON VIEW wacta.recent_reply IS
+'What people wrote or tapped in the chat, and the message that it answers. meaning IS NULL: nothing that wacta acts on, for staff to read.';
+
 CREATE VIEW wacta.open_follow_up AS
   SELECT f.follow_up_id, f.due_at, f.due_at < wacta.now() AS overdue, f.lead_id, l.name, i.value AS phone, p.name AS project, f.assignee, f.reason
     FROM wacta.follow_up f JOIN wacta.lead l USING (lead_id)

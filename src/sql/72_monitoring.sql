@@ -132,11 +132,16 @@ AS $$
    WHERE NOT EXISTS (SELECT FROM wacta.inbox_sources() s, LATERAL (SELECT FROM wacta.inbox i
                        WHERE i.proved AND (i.provider, i.kind) = (s.provider, s.kind) AND i.received_at >= r.hour LIMIT 1) i WHERE s.provider = r.provider)
   UNION ALL
+  SELECT 'warning', 'account_event', coalesce(c.name, t.name, e.account_id, ''), e.told_at, format('the provider says %s: %s', e.field, e.event),
+         'Read wacta.account_event and the provider''s panel; see to it, then run wacta.acknowledge_event(' || e.event_id || ').'
+    FROM (SELECT * FROM wacta.account_event x WHERE x.alert AND x.acknowledged_at IS NULL ORDER BY x.told_at LIMIT 100) e
+    LEFT JOIN wacta.channel c USING (channel_id) LEFT JOIN wacta.template t ON t.template_id = e.template_id
+  UNION ALL
   SELECT 'warning', 'calls_wait', '', c.started_at, 'calls have been waiting for ten minutes', 'See that wacta.process_ivr() is run every minute.'
     FROM (SELECT x.started_at FROM wacta.ivr_call x WHERE x.processed_at IS NULL AND x.waits_until IS NULL ORDER BY x.started_at LIMIT 1) c
    WHERE c.started_at < wacta.now() - interval '10 minutes'
 $$;
-COMMENT ON FUNCTION wacta.site_alerts() IS 'The rows of wacta.alert that tell of the whole database: fence, keys, templates, webhooks, calls.';
+COMMENT ON FUNCTION wacta.site_alerts() IS 'The rows of wacta.alert that tell of the whole database: fence, keys, templates, webhooks, the account, calls.';
 
 -- What is over the budget of the day is put off to the minute after midnight.
 CREATE FUNCTION wacta.waits_for_budget(channel_id integer) RETURNS boolean

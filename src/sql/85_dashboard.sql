@@ -7,7 +7,9 @@ CREATE FUNCTION wacta_http.reasons() RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT '{"queued": "queued", "recently_messaged": "got a message recently", "no_number": "no readable number",
-           "no_phone": "no phone number", "opted_out": "asked not to be messaged", "no_opt_in": "has not agreed to messages"}'::jsonb
+           "no_phone": "no phone number", "opted_out": "asked not to be messaged", "no_opt_in": "has not agreed to messages",
+           "no_message": "no message, by a rule", "interested": "interested, by a key", "not_interested": "not interested, by a key",
+           "opt_out": "opted out, by a key"}'::jsonb
 $$;
 COMMENT ON FUNCTION wacta_http.reasons() IS 'What people read instead of the codes of outcomes and refusals.';
 
