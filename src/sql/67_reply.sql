@@ -93,7 +93,7 @@ AS $$
     WHEN 'reaction' THEN m #>> '{reaction,emoji}'
     WHEN 'system' THEN m #>> '{system,body}'
     ELSE coalesce(m #>> '{text,body}', m #>> '{button,text}', m #>> '{interactive,button_reply,title}', m #>> '{interactive,list_reply,title}',
-                  m #>> '{interactive,nfm_reply,response_json}', m #>> ARRAY[m ->> 'type', 'caption'], m #>> '{errors,0,error_data,details}', m #>> '{button,payload}')
+                  m #>> '{interactive,nfm_reply,response_json}', m #>> ARRAY[m ->> 'type', 'caption'], coalesce(m #> '{errors,0}', m -> 'errors') #>> '{error_data,details}', m #>> '{button,payload}')
   END), '')
 $$;
 COMMENT ON FUNCTION wacta.reply_words(jsonb) IS 'What a message says in words, or NULL.';

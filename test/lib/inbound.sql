@@ -49,7 +49,8 @@ $$ SELECT coalesce((SELECT min(i.kind || ' ' || i.value) FROM wacta.lead_identit
 CREATE FUNCTION test.line(sign text, name text, data jsonb, changed jsonb) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT regexp_replace(format('%s %s%s %s', sign, name, ' of ' || test.person((data ->> 'lead_id')::bigint),
            coalesce((SELECT jsonb_object_agg(k, v) FROM jsonb_each(changed) e(k, v)
-                      WHERE k NOT IN ('lead_id', 'call_id', 'note_id', 'click_id', 'event_id', 'follow_up_id', 'raw', 'told', 'heard_at', 'progress', 'revision',
+                      WHERE k NOT IN ('lead_id', 'call_id', 'note_id', 'click_id', 'event_id', 'follow_up_id', 'reply_id', 'held_by', 'fingerprint', 'raw', 'content', 'detail', 'told', 'heard_at', 'progress',
+                                      'revision',
                                       'created_at', 'updated_at', 'received_at', 'recorded_by', 'author')
                         AND (sign = '~' OR v NOT IN ('null', '{}', '[]'))), '{}')), '\m10[0-9]{4}\M', 'N', 'g')
 $$;
