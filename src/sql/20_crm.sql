@@ -360,7 +360,7 @@ BEGIN
     )
     INSERT INTO wacta.lead (lead_id, name, project_id, source) SELECT k.lead_id, $3, $4, $5 FROM known k RETURNING lead_id INTO id;
     IF FOUND THEN
-      PERFORM wacta.inherit_suppression(id, $2) WHERE wacta.person_digest($2) IS NOT NULL;
+      PERFORM wacta.inherit_suppression(id, $2) WHERE EXISTS (SELECT FROM wacta.signing_key k WHERE k.purpose = 'person');
       RETURN id;
     END IF;
   END LOOP;
