@@ -93,8 +93,8 @@ AS $$
     WHEN 'reaction' THEN m #>> '{reaction,emoji}'
     WHEN 'system' THEN m #>> '{system,body}'
     ELSE coalesce(m #>> '{text,body}', m #>> '{button,text}', m #>> '{interactive,button_reply,title}', m #>> '{interactive,list_reply,title}',
-                  m #>> '{interactive,nfm_reply,response_json}', m #>> ARRAY[m ->> 'type', 'caption'], m #>> '{errors,0,error_data,details}', m #>> '{button,payload}')
-  END), '')
+                  m #>> '{interactive,nfm_reply,response_json}', m #>> ARRAY[m ->> 'type', 'caption'], coalesce(m #> '{errors,0}', m -> 'errors') #>> '{error_data,details}', m #>> '{button,payload}')
+  END, E' \t\r\n'), '')
 $$;
 COMMENT ON FUNCTION wacta.reply_words(jsonb) IS 'What a message says in words, or NULL.';
 
@@ -396,7 +396,11 @@ DECLARE
 BEGIN
   IF coalesce(value, '') NOT IN ('stop', 'resume') OR (value = 'resume' AND p ->> 'category' <> 'marketing_messages') THEN
     RETURN 'other preference';
-  ELSIF EXISTS (SELECT FROM wacta.reply x WHERE x.wamid = r.wamid) THEN
+  END IF;
+  -- it has no id: the same setting of the same person at the same time is the same
+  r.wamid := encode(sha256(convert_to(concat_ws(' ', value, coalesce(p ->> 'wa_id', context #>> '{contact,wa_id}'), coalesce(p ->> 'user_id', context #>> '{contact,user_id}'),
+                    CASE WHEN p ? 'timestamp' THEN wacta.utc_text(r.replied_at) ELSE r.wamid END), 'UTF8')), 'hex');
+  IF EXISTS (SELECT FROM wacta.reply x WHERE x.wamid = r.wamid) THEN
     RETURN 'repeated';
   END IF;
   r.lead_id := wacta.inbound_lead(coalesce(p ->> 'wa_id', context #>> '{contact,wa_id}'), coalesce(p ->> 'user_id', context #>> '{contact,user_id}'),
