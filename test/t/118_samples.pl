@@ -90,13 +90,14 @@ for my $world (sort keys %of_world)
 	check_variants($world, @cases);
 }
 
-# --- All of a provider in one body, as if they had come one after the other
+# --- All of a provider in one body, as if they had come one after the other; but its statuses are applied first, so that
+# another one of several withdrawals may be the one that counted
 for my $world (qw(meta tata))
 {
 	my @bodies = grep { eval { read_json($_) } } map { $_->{body} } @{ $of_world{$world} };
 	my @entries = map { my $tree = read_json($_); $world eq 'meta' ? @{ member($tree, 'entry')->[1] } : $tree } @bodies;
 	my $together = $world eq 'meta' ? [ object => [ [ '"entry"', [ array => \@entries ] ] ] ] : [ array => \@entries ];
-	my ($single, $batch) = map { rows($_) } $inbound->outcomes($world, [ $world, 'whatsapp', 0, @bodies ], [ $world, 'whatsapp', 0, print_json($together) ]);
+	my ($single, $batch) = map { rows($_) =~ s/"effective": \w+, //gr } $inbound->outcomes($world, [ $world, 'whatsapp', 0, @bodies ], [ $world, 'whatsapp', 0, print_json($together) ]);
 	is($batch, $single, "$world: all of them in one body");
 }
 
