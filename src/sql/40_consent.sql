@@ -33,17 +33,13 @@ CREATE FUNCTION wacta.last_word_at(lead_id bigint) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- a call, a list or a link alone is no answer to a withdrawal, also to one that is told late
-  RETURN (SELECT e.happened_at FROM wacta.consent_event e
-           WHERE e.lead_id = $1 AND e.effective
-             AND (e.event = 'withdrawn' OR e.kind NOT IN ('call', 'import', 'click') OR e.evidence ->> 'explicit' = 'true')
-           ORDER BY e.event_id DESC LIMIT 1);
+  RETURN (SELECT e.happened_at FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.effective ORDER BY e.event_id DESC LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION wacta.last_word_at(bigint) IS 'When the person said what their consent is now; NULL: they never said anything.';
 
 -- A yes that comes late does not undo a no that was said since. A no counts whenever it comes, unless the person has said yes since
--- by the same clock, the provider's: in words, by a button, or in WhatsApp's settings.
+-- by the same clock, the provider's: in words, by a quick reply, or in WhatsApp's settings.
 CREATE FUNCTION wacta.contrary_word_at(l wacta.lead, event text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -60,6 +60,9 @@ DECLARE
   failed wacta.told;
 BEGIN
   IF EXISTS (SELECT FROM unnest(told) t WHERE t.status = 'failed') THEN        -- rare: each by itself, so the order is made by locks
+    -- a failure may end a person's consent: people before their messages, as a tap or an opt-out locks them
+    PERFORM FROM wacta.lead l WHERE l.lead_id IN (SELECT m.lead_id FROM unnest(told) t JOIN wacta.message m USING (message_id) WHERE t.status = 'failed')
+      ORDER BY l.lead_id FOR NO KEY UPDATE;
     PERFORM FROM wacta.message m WHERE m.message_id IN (SELECT t.message_id FROM unnest(told) t) ORDER BY m.message_id FOR NO KEY UPDATE;
     FOREACH failed IN ARRAY ARRAY(SELECT t FROM unnest(told) t WHERE t.status = 'failed' AND t.message_id IS NOT NULL ORDER BY t.n) LOOP
       PERFORM wacta.apply_failure(failed, items[failed.n]);

@@ -94,7 +94,7 @@ AS $$
     WHEN 'system' THEN m #>> '{system,body}'
     ELSE coalesce(m #>> '{text,body}', m #>> '{button,text}', m #>> '{interactive,button_reply,title}', m #>> '{interactive,list_reply,title}',
                   m #>> '{interactive,nfm_reply,response_json}', m #>> ARRAY[m ->> 'type', 'caption'], coalesce(m #> '{errors,0}', m -> 'errors') #>> '{error_data,details}', m #>> '{button,payload}')
-  END), '')
+  END, E' \t\r\n'), '')
 $$;
 COMMENT ON FUNCTION wacta.reply_words(jsonb) IS 'What a message says in words, or NULL.';
 
@@ -162,28 +162,21 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.shared_number(jsonb) IS 'The phone number that a person shared as their own in answer to a request, or NULL.';
 
--- WhatsApp's times are of whole seconds, and a link's tap is timed by our clock to the microsecond: a stop counts from the end of its
--- second, so that it is not taken for an older word than a yes of the same second.
-CREATE FUNCTION wacta.heard_at(r wacta.reply) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN CASE WHEN r.meaning IN ('stop', 'not_interested') THEN least(r.replied_at + interval '999 milliseconds', wacta.now()) ELSE r.replied_at END;
-END
-$$;
-COMMENT ON FUNCTION wacta.heard_at(wacta.reply) IS 'When a reply was said, for the order of a person''s words.';
-
--- Webhooks come late and in any order: what a person said before something newer decides nothing any more.
+-- Webhooks come late and in any order: what a person said before the opposite decides nothing any more. What speaks against a no is
+-- a yes by the same clock, WhatsApp's (see wacta.contrary_word_at()); of two words of one second the no counts.
 CREATE FUNCTION wacta.is_outdated(r wacta.reply) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  last_at timestamptz := wacta.last_word_at(r.lead_id);
+  says_no boolean := r.meaning IN ('stop', 'not_interested');
 BEGIN
-  RETURN coalesce(CASE WHEN r.meaning IN ('stop', 'not_interested') THEN wacta.heard_at(r) < last_at ELSE wacta.heard_at(r) <= last_at END, false);
+  RETURN EXISTS (SELECT FROM wacta.consent_event e
+                  WHERE e.lead_id = r.lead_id AND e.effective
+                    AND CASE WHEN says_no THEN e.event = 'granted' AND e.kind IN ('word', 'button', 'preference') AND e.happened_at > r.replied_at
+                             ELSE e.event = 'withdrawn' AND e.happened_at >= r.replied_at END);
 END
 $$;
-COMMENT ON FUNCTION wacta.is_outdated(wacta.reply) IS 'Whether a person has decided since.';
+COMMENT ON FUNCTION wacta.is_outdated(wacta.reply) IS 'Whether a person has decided the opposite since.';
 
 -- Evidence is compared when a webhook is repeated: it must not depend on the session's time zone.
 CREATE FUNCTION wacta.utc_text(at timestamptz) RETURNS text
@@ -203,16 +196,16 @@ DECLARE
   evidence jsonb := jsonb_build_object('kind', via, 'via', via, 'said', left(r.said, 1000), 'wamid', r.wamid, 'at', wacta.utc_text(r.replied_at));
 BEGIN
   IF decides AND r.effective THEN
-    PERFORM wacta.decide(r.lead_id, r.message_id, action, via, true, evidence, wacta.heard_at(r));
+    PERFORM wacta.decide(r.lead_id, r.message_id, action, via, true, evidence, r.replied_at);
   ELSIF decides THEN
     INSERT INTO wacta.click (lead_id, message_id, project_id, action, via, effective, clicked_at, evidence)
     SELECT r.lead_id, r.message_id, m.project_id, action, via, false, r.replied_at, evidence
       FROM (SELECT 1) one LEFT JOIN wacta.message m ON (m.lead_id, m.message_id) = (r.lead_id, r.message_id);
   END IF;
   IF r.meaning IN ('stop', 'not_interested') THEN
-    PERFORM wacta.withdraw(r.lead_id, CASE via WHEN 'preference' THEN 'stopped at WhatsApp' ELSE 'not_interested' END, evidence, wacta.heard_at(r));
+    PERFORM wacta.withdraw(r.lead_id, CASE via WHEN 'preference' THEN 'stopped at WhatsApp' ELSE 'not_interested' END, evidence, r.replied_at);
   ELSIF wacta.record_consent(r.lead_id, 'granted', CASE WHEN via = 'preference' THEN 'resumed at WhatsApp' WHEN decides THEN 'interested' ELSE 'opt_in' END,
-                             evidence, wacta.heard_at(r)) THEN
+                             evidence, r.replied_at) THEN
     PERFORM wacta.add_note(r.lead_id, 'Opted in');
   END IF;
 END
@@ -403,7 +396,11 @@ DECLARE
 BEGIN
   IF coalesce(value, '') NOT IN ('stop', 'resume') OR (value = 'resume' AND p ->> 'category' <> 'marketing_messages') THEN
     RETURN 'other preference';
-  ELSIF EXISTS (SELECT FROM wacta.reply x WHERE x.wamid = r.wamid) THEN
+  END IF;
+  -- it has no id: the same setting of the same person at the same time is the same
+  r.wamid := encode(sha256(convert_to(concat_ws(' ', value, coalesce(p ->> 'wa_id', context #>> '{contact,wa_id}'), coalesce(p ->> 'user_id', context #>> '{contact,user_id}'),
+                    CASE WHEN p ? 'timestamp' THEN wacta.utc_text(r.replied_at) ELSE r.wamid END), 'UTF8')), 'hex');
+  IF EXISTS (SELECT FROM wacta.reply x WHERE x.wamid = r.wamid) THEN
     RETURN 'repeated';
   END IF;
   r.lead_id := wacta.inbound_lead(coalesce(p ->> 'wa_id', context #>> '{contact,wa_id}'), coalesce(p ->> 'user_id', context #>> '{contact,user_id}'),

@@ -341,8 +341,8 @@ AS $$
      SET provider_id = coalesce(e.detail ->> 'message_template_id', t.provider_id),
          status = CASE e.action WHEN 'template_approved' THEN 'APPROVED' WHEN 'template_status' THEN e.event ELSE t.status END,
          status_reason = CASE WHEN e.action IN ('template_approved', 'template_status')
-                              THEN left(concat_ws(': ', nullif(e.detail ->> 'reason', 'NONE'), e.detail #>> '{rejection_info,reason}', e.detail #>> '{other_info,description}',
-                                                  e.detail #>> '{disable_info,disable_date}'), 500) ELSE t.status_reason END,
+                              THEN nullif(left(concat_ws(': ', nullif(e.detail ->> 'reason', 'NONE'), e.detail #>> '{rejection_info,reason}', e.detail #>> '{other_info,description}',
+                                                  e.detail #>> '{disable_info,disable_date}'), 500), '') ELSE t.status_reason END,
          held_reason = CASE WHEN e.action = 'template_approved' AND t.held_reason ~ '\(code [0-9]+\)$' THEN NULL ELSE t.held_reason END,
          quality = CASE WHEN e.action = 'template_value' THEN coalesce(upper(e.detail ->> 'new_quality_score'), t.quality) ELSE t.quality END,
          category = CASE WHEN e.action = 'template_value' AND upper(e.detail ->> 'new_category') IN ('MARKETING', 'UTILITY', 'AUTHENTICATION')

@@ -121,16 +121,25 @@ sql(qq(SELECT wacta.add_ivr_source('calls', 'smartflo'); SELECT wacta.set_creden
 $gateway = Wacta::Gateway->start($node, 'crm');
 worker_runs();
 
-# --- Stored, answered, applied by the worker, as a role with no other rights
+# --- Stored, answered, applied, as a role with no other rights
 is(join(' ', (post('first-1'))[0]), '200', 'a webhook is answered');
 all_applied('first-', 1, 'the first');
-is(sql('SELECT pid FROM trace'), worker_pid(), 'it was the worker');
 is(sql(q(SELECT usename, query FROM pg_stat_activity WHERE backend_type = 'wacta inbox' AND datname = 'crm')),
 	'wacta_courier|wacta: applying webhooks', 'which is an unprivileged role');
 is(sql(q(SELECT applied_at - received_at < interval '1 second', tries, errors FROM wacta.inbox)), 't|0|[]', 'within a second');
 my $id = sql(receive('ingest-1') =~ s/receive_webhook/ingest_webhook/r);
 is(sql("SELECT applied_at IS NOT NULL FROM wacta.inbox WHERE inbox_id = $id"), 't', 'ingest_webhook() applies in its own transaction');
 is(sql('BEGIN; ' . receive('rolled-1') . '; ROLLBACK; SELECT count(*) FROM wacta.inbox'), "3\n2", 'what is rolled back was never there');
+sql(receive('worker-1'));
+all_applied('worker-', 1, 'stored by SQL');
+is(sql(q(SELECT pid FROM trace WHERE call = 'worker-1')), worker_pid(), 'it was the worker');
+# the gateway has it applied before it answers, also while the worker does nothing
+my $stopped = worker_pid();
+kill 'STOP', $stopped;
+is((post('gateway-1'))[0], '200', 'answered without the worker');
+is(sql(q(SELECT count(*) FROM trace WHERE call = 'gateway-1')), '1', 'and applied, too');
+kill 'CONT', $stopped;
+all_applied('gateway-', 1, 'and the worker');
 
 # --- A lead that somebody holds: the sender has its answer, the others go on, and this one is applied when it can be
 my $holder = session('BEGIN', q(SELECT FROM wacta.lead l JOIN wacta.lead_identity i USING (lead_id) WHERE i.value = '+919876500001' FOR UPDATE OF l),
