@@ -10,7 +10,7 @@ DECLARE
                              (SELECT string_agg(format('t.%I::text', a.attname), $s$ || ' ' || $s$ ORDER BY a.attnum) FROM pg_attribute a
                                WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey)), c.relname), ' UNION ALL ')
       FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-     WHERE c.relnamespace = 'wacta'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('inbox', 'queue', 'funnel', 'funnel_delta', 'signing_key'));
+     WHERE c.relnamespace = 'wacta'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('inbox', 'queue', 'funnel', 'funnel_delta'));
 BEGIN
   EXECUTE 'CREATE VIEW test.state AS ' || branches;
 END
@@ -49,7 +49,8 @@ $$ SELECT coalesce((SELECT min(i.kind || ' ' || i.value) FROM wacta.lead_identit
 CREATE FUNCTION test.line(sign text, name text, data jsonb, changed jsonb) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT regexp_replace(format('%s %s%s %s', sign, name, ' of ' || test.person((data ->> 'lead_id')::bigint),
            coalesce((SELECT jsonb_object_agg(k, v) FROM jsonb_each(changed) e(k, v)
-                      WHERE k NOT IN ('lead_id', 'call_id', 'note_id', 'click_id', 'event_id', 'follow_up_id', 'reply_id', 'channel_id', 'held_by', 'fingerprint', 'raw', 'content', 'detail', 'told', 'heard_at', 'progress', 'revision',
+                      WHERE k NOT IN ('lead_id', 'call_id', 'note_id', 'click_id', 'event_id', 'follow_up_id', 'reply_id', 'held_by', 'fingerprint', 'raw', 'content', 'detail', 'told', 'heard_at', 'progress',
+                                      'revision',
                                       'created_at', 'updated_at', 'received_at', 'recorded_by', 'author')
                         AND (sign = '~' OR v NOT IN ('null', '{}', '[]'))), '{}')), '\m10[0-9]{4}\M', 'N', 'g')
 $$;

@@ -44,12 +44,15 @@ sub write_expected
 # --- The same in other words.  What is said of the inbox may differ, as in the number of its bodies; what is not the
 # same news is left out, and why.
 my %other_news = (
-	'ivr/twilio_02_digits.form' => { 'as JSON' => 'what tells a call without an id from others is its body' });
+	'ivr/twilio_02_digits.form' => { 'as JSON' => 'what tells a call without an id from others is its body' },
+	map { ("whatsapp/bindambc__$_.json" => { 'from 360dialog' => 'it has no sender of that account' }) } qw(accountRestricted phoneNumberNameUpdate verifiedAccount));
 
-# The lines of rows; evidence is kept as it came, with other keys and other forms of a time.
+# The lines of rows. Evidence is kept as it came, with other keys and other forms of a time, and what has no id goes by a hash of it;
+# the same from another provider comes to another of our channels.
 sub rows
 {
-	return join "\n", map { s/, "x_later": \{[^}]*\}//r =~ s/("timestamp": )"?(\d{10})(000)?"?/$1$2/r } grep { /^[-+~]/ } split /\n/, $_[0] // 'nothing';
+	return join "\n", map { s/, "x_later": \{[^}]*\}//r =~ s/("timestamp": )"?(\d{10})(000)?"?/$1$2/r =~ s/\b[0-9a-f]{64}\b/hash/gr =~ s/"channel_id": \d+/"channel_id": N/r }
+	  grep { /^[-+~]/ } split /\n/, $_[0] // 'nothing';
 }
 
 # The lines of one and not of the other, nothing when there are none.
@@ -90,15 +93,14 @@ for my $world (sort keys %of_world)
 	check_variants($world, @cases);
 }
 
-# --- All of a provider in one body, as if they had come one after the other; but its statuses are applied first, so that
-# another one of several withdrawals may be the one that counted
+# --- All of a provider in one body, as if they had come one after the other, the statuses first
 for my $world (qw(meta tata))
 {
-	my @bodies = grep { eval { read_json($_) } } map { $_->{body} } @{ $of_world{$world} };
+	my @bodies = sort { ($b =~ /"statuses"/) <=> ($a =~ /"statuses"/) } grep { eval { read_json($_) } } map { $_->{body} } @{ $of_world{$world} };
 	my @entries = map { my $tree = read_json($_); $world eq 'meta' ? @{ member($tree, 'entry')->[1] } : $tree } @bodies;
 	my $together = $world eq 'meta' ? [ object => [ [ '"entry"', [ array => \@entries ] ] ] ] : [ array => \@entries ];
-	my ($single, $batch) = map { rows($_) =~ s/"effective": \w+, //gr } $inbound->outcomes($world, [ $world, 'whatsapp', 0, @bodies ], [ $world, 'whatsapp', 0, print_json($together) ]);
-	is($batch, $single, "$world: all of them in one body");
+	my ($single, $batch) = map { rows($_) } $inbound->outcomes($world, [ $world, 'whatsapp', 0, @bodies ], [ $world, 'whatsapp', 0, print_json($together) ]);
+	is(difference($batch, $single), '', "$world: all of them in one body");
 }
 
 # --- By HTTP each of them is answered 200 and kept as it came, even the one that is no JSON

@@ -84,7 +84,7 @@ sub _site_sql
 {
 	my @secrets = ([ main => 'app_secret' ], map { [ $_ => 'webhook_key' ] } qw(tata d360 gupshup exotel knowlarity ozonetel smartflo acefone twilio));
 	return join "\n", q(
-		SELECT wacta.add_signing_key('a secret of tests');
+		SELECT wacta.add_signing_key('a secret of tests'), wacta.need_person_key();
 		SELECT wacta.add_template('pitch', wacta.generate_template('Green Acres') -> 'components');
 		SELECT wacta.add_template(name, '[{"type": "BODY", "text": "Hello there, this is a test."}]', language => language, purpose => 'other', category => category, status => status,
 			body_values => '{}', button_actions => '{}')
@@ -92,7 +92,7 @@ sub _site_sql
 		SELECT wacta.add_project('Green Acres', 'Bop Realty', 'https://cdn.example.com/green.pdf', template => 'pitch');
 		SELECT wacta.add_channel('main', 'meta', '106540352242922', account_id => '102290129340398', display_phone => '15550783881');
 		SELECT wacta.add_channel('other', 'meta', '106540352242933', account_id => 'whatsapp-business-account-id', display_phone => '16505551111');
-		SELECT wacta.add_channel('tata', 'tata'), wacta.add_channel('d360', '360dialog', '106540352242922'), wacta.add_channel('gupshup', 'gupshup');
+		SELECT wacta.add_channel('tata', 'tata'), wacta.add_channel('d360', '360dialog', '106540352242922', account_id => '102290129340398', display_phone => '15550783881'), wacta.add_channel('gupshup', 'gupshup');
 		UPDATE wacta.channel SET max_rate = NULL;
 		SELECT wacta.add_ivr_source(format, format, 'Green Acres', country => CASE format WHEN 'twilio' THEN 'US' END)
 		  FROM unnest('{exotel,knowlarity,ozonetel,smartflo,twilio}'::text[]) format;
