@@ -117,7 +117,11 @@ BEGIN
 END
 $$;
 
--- The clock goes on from body to body: only what tells when something was heard of may depend on it.
+-- But for when we heard of it, until when the sender waits from then on, and which of several reasons it was told last.
+CREATE FUNCTION test.lasting_changes() RETURNS SETOF text LANGUAGE sql STABLE AS
+$$ SELECT regexp_replace(c, '"(recorded_at|paused_until|status_reason)": "[^"]*"', '"\1": ""', 'g') FROM test.changes() c $$;
+
+-- The clock goes on from body to body.
 CREATE FUNCTION test.play(provider text, events jsonb, plan jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   began text := wacta.now();
@@ -138,7 +142,7 @@ BEGIN
   lines := 'waits: ' || (test.replay_until_none_waits() > 0);
   lines := lines
     || coalesce((SELECT E'\nerror: ' || string_agg(errors::text, E'\nerror: ' ORDER BY inbox_id) FROM wacta.inbox WHERE errors <> '[]'), '')
-    || coalesce((SELECT E'\n' || string_agg(regexp_replace(c, '"(recorded_at|paused_until)": "[^"]*"', '"\1": "then"', 'g'), E'\n') FROM test.changes() c), '');
+    || coalesce((SELECT E'\n' || string_agg(c, E'\n') FROM test.lasting_changes() c), '');
   RAISE SQLSTATE 'TEST0' USING MESSAGE = lines;
 EXCEPTION WHEN SQLSTATE 'TEST0' THEN
   RETURN lines;

@@ -37,7 +37,7 @@ sub permutations
 my @errors = (
 	{ code => 131026, title => 'Message undeliverable' },
 	{ code => 131050, title => 'stopped', error_data => { details => 'This recipient has chosen to stop.' } },
-	{ code => 132015, title => 'Template is Paused' }, { code => 132015, title => 'Template is paused again' }, { code => 132001, title => 'no template' },
+	{ code => 132015, title => 'Template is paused' }, { code => 132001, title => 'no template' },
 	{ code => 131049, message => 'healthy ecosystem' }, { code => 130429, title => 'Rate limit hit' }, { code => 131048, title => 'Spam rate limit hit' },
 	{ code => 368, title => 'Temporarily blocked' }, { code => 999999, title => 'unlisted' }, { title => 'no code' });
 my @pricing = ({ billable => JSON::PP::true, pricing_model => 'PMP', category => 'marketing' }, { billable => JSON::PP::false, category => 'service', type => 'free' });
@@ -48,7 +48,9 @@ sub status_of
 	my $status = pick(qw(sent sent delivered delivered read read failed failed played deleted in_orbit));
 	my $at = 1754300000 + pick(0, 1, 1, 60, 3600);
 	my %event = (status => $status, timestamp => pick("$at", $at, "${at}000", $at * 1000), recipient_id => substr $sent{$world}[$n][0], 1);
-	$event{errors} = [ pick(@errors), rand() < 0.1 ? pick(@errors) : () ] if $status eq 'failed' && rand() < 0.95;
+	# one code has one text for one message, and another for the next
+	$event{errors} = [ map { $_->{title} ? { %$_, title => "$_->{title} ($n)" } : $_ } pick(@errors), rand() < 0.1 ? pick(@errors) : () ]
+	  if $status eq 'failed' && rand() < 0.95;
 	# the provider tells a person's stop once, whoever repeats it
 	$event{timestamp} = 1754300777 if grep { ($_->{code} // 0) == 131050 } @{ $event{errors} // [] };
 	$event{pricing} = pick(@pricing) if rand() < 0.3;
@@ -118,7 +120,7 @@ for my $world (qw(meta tata))
 		$plans += @plans;
 		same_end($world, "$world, set $n: $size statuses in every order", \@events, @plans);
 	}
-	for my $n (1 .. 6)
+	for my $n (1 .. 4)
 	{
 		my @events = map { status_of($world, int rand $messages) } 1 .. 12;
 		my @plans = map { make_plan([ shuffle('settle', 0 .. $#events) ], $_ % 4) } 1 .. 30;
@@ -151,7 +153,7 @@ $crowd->run('calm', join '', "SELECT test.settle();\n", session_sql(0 .. $#event
 $crowd->run_together('crowd', @sessions);
 note(sprintf '%d statuses, four sessions, %.1f s', scalar @events, time - $start);
 $crowd->run($_, "SELECT test.replay_until_none_waits();\n") for qw(calm crowd);
-my ($calm, $crowded) = map { $crowd->run($_, "SELECT 'waits: ' || count(*) FROM wacta.inbox WHERE waiting > 0; SELECT DISTINCT 'error: ' || errors::text FROM wacta.inbox WHERE errors <> '[]'; SELECT * FROM test.changes();\n") } qw(calm crowd);
+my ($calm, $crowded) = map { $crowd->run($_, "SELECT 'waits: ' || count(*) FROM wacta.inbox WHERE waiting > 0; SELECT DISTINCT 'error: ' || errors::text FROM wacta.inbox WHERE errors <> '[]'; SELECT * FROM test.lasting_changes();\n") } qw(calm crowd);
 ok($calm eq $crowded, 'sessions at once end in the same rows') or diag(join "\n", difference("one by one\n$calm", "in a crowd\n$crowded"));
 like($calm, qr/^waits: 0\n(?!error)/, 'nothing waits, nothing was refused');
 
