@@ -87,6 +87,8 @@ BEGIN
     id := wacta.find_or_create_lead('phone', phone, NULL, NULL, 'whatsapp');
   ELSIF id IS NULL AND person IS NOT NULL THEN
     id := wacta.find_or_create_lead('user_id', person, NULL, NULL, 'whatsapp');
+  ELSIF id IS NULL AND digits ~ '^[0-9]{5,20}$' THEN     -- no number by wacta.country, but who wrote from it exists
+    id := wacta.find_or_create_lead('wa_id', digits, NULL, NULL, 'whatsapp');
   ELSIF id IS NULL THEN
     RETURN NULL;
   END IF;
