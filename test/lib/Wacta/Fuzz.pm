@@ -34,12 +34,13 @@ sub start
 	my ($class, %arg) = @_;
 	my $self = bless { seed => $arg{seed}, runs => 0, posted => 0, findings => {} }, $class;
 	$self->{bodies} = Wacta::Fuzz::Bodies->new($arg{seed});
-	$self->{inbound} = Wacta::Inbound->start('fuzz', worlds => \@worlds, conf => "autovacuum_naptime = 5s");
+	$self->{inbound} = Wacta::Inbound->start('fuzz', worlds => [ @worlds, 'posted' ], sent => { posted => [] },
+		conf => "autovacuum_naptime = 5s\nwacta.databases = 'posted'");
 	for my $world (@worlds)
 	{
 		$self->{inbound}->sql($world, slurp_file("$here/examine.sql") . 'SELECT test.remember();');
 	}
-	$self->{gateway} = Wacta::Gateway->start($self->{inbound}->node, 'meta');
+	$self->{gateway} = Wacta::Gateway->start($self->{inbound}->node, 'posted');
 	return $self;
 }
 
@@ -166,7 +167,7 @@ sub replay_corpus
 	return;
 }
 
-# --- By HTTP
+# --- By HTTP, to a world with an inbox worker
 my @queries = ('', '', '', '?key=test-webhook-key-0123456789', '?hub.mode=subscribe', '?key=%00', '?a[]=1&a[]=2', '?%ff', '?' . 'x' x 3000);
 my @types = ('application/json', 'application/json; charset=utf-8', 'application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x', '', 'x' x 300);
 
@@ -190,17 +191,30 @@ sub post_some
 }
 
 # --- At the end nothing is pending, and what waits is given up in time
+my %none = (
+	'bodies are pending for ever' => q(SELECT count(*) FROM wacta.inbox WHERE proved AND applied_at IS NULL),
+	'bodies were set aside' => q(SELECT count(*) FROM wacta.inbox WHERE set_aside_at IS NOT NULL),
+	'items were refused' => q(SELECT count(*) FROM wacta.inbox WHERE errors <> '[]'),
+	'inbox rows are locked' => q(SELECT (SELECT count(*) FROM wacta.inbox) - count(*) FROM (SELECT FROM wacta.inbox FOR NO KEY UPDATE SKIP LOCKED) i),
+	'leads are not what the ledger says' => q(SELECT count(*) FROM wacta.lead l WHERE l.consent <> coalesce(
+		(SELECT e.event FROM wacta.consent_event e WHERE e.lead_id = l.lead_id AND e.effective ORDER BY e.event_id DESC LIMIT 1), 'unknown')),
+	'messages are queued for who has withdrawn' => q(SELECT count(*) FROM wacta.message m JOIN wacta.lead l USING (lead_id) WHERE m.status = 'queued' AND l.consent = 'withdrawn'),
+	'messages are lost' => q(SELECT enqueued - queued - sending - in_doubt - accepted - sent - delivered - read - failed - suppressed - expired - cancelled
+		FROM wacta.message_accounting));
+
 sub finish
 {
 	my ($self) = @_;
 	my ($inbound, $node) = ($self->{inbound}, $self->{inbound}->node);
-	for ([ 'a body is pending for ever', q(SELECT count(*) FROM wacta.inbox WHERE proved AND applied_at IS NULL) ],
-		[ 'an inbox row is locked', q(SELECT (SELECT count(*) FROM wacta.inbox) - count(*) FROM (SELECT FROM wacta.inbox FOR NO KEY UPDATE SKIP LOCKED) i) ],
-		[ 'what is accounted for has changed', q(SELECT (SELECT enqueued - queued - sending - in_doubt - accepted - sent - delivered - read - failed - suppressed - expired - cancelled FROM wacta.message_accounting)) ])
+	my $end = time + 60;
+	sleep 0.1 until $inbound->sql('posted', $none{'bodies are pending for ever'}) eq '0' || time > $end;
+	for my $world ('meta', 'more', 'posted')
 	{
-		my ($what, $sql) = @$_;
-		my $value = $inbound->sql('meta', $sql);
-		$self->{findings}{$what} = { what => "$what: $value", times => $value } if $value ne '0';
+		for my $what (sort keys %none)
+		{
+			my $count = $inbound->sql($world, $none{$what});
+			$self->{findings}{$what} = { what => "$what: $count in $world", times => $count } if $count ne '0';
+		}
 	}
 	my $err = '';
 	$node->psql('meta', "$present SET statement_timeout = 0; CALL test.wait_for_all();", stderr => \$err);
