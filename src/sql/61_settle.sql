@@ -162,7 +162,7 @@ $$;
 COMMENT ON FUNCTION wacta.hold_channel(integer, boolean, timestamptz, text) IS 'Stops a sender until it is resumed, or pauses it until the time given.';
 
 -- Of several reasons always the same one is told, whatever their order; what somebody has written by hand stays.
-CREATE FUNCTION wacta.hold_template(template_id integer, why text, code integer) RETURNS void
+CREATE FUNCTION wacta.hold_template(template_id integer, why text, code integer, again boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -170,14 +170,15 @@ DECLARE
   held    wacta.template;
 BEGIN
   SELECT * INTO held FROM wacta.template t WHERE t.template_id = $1 FOR NO KEY UPDATE;
-  IF held.held_reason IS NULL OR (held.held_reason LIKE '%(code %)' AND held.held_reason > because) THEN
+  IF (held.held_reason IS NULL AND NOT again) OR (held.held_reason LIKE '%(code %)' AND held.held_reason COLLATE "C" > because) THEN
     UPDATE wacta.template t SET held_reason = because WHERE t.template_id = $1;
     RAISE LOG 'template "%" of wacta is held now: %', held.name, why
       USING HINT = 'Mend what it says, then set held_reason of wacta.template to NULL.';
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.hold_template(integer, text, integer) IS 'Holds a template: nothing is sent with it until somebody has mended it.';
+COMMENT ON FUNCTION wacta.hold_template(integer, text, integer, boolean) IS
+'Holds a template: nothing is sent with it until somebody has mended it. again: this was told before, so one that was mended stays so.';
 
 CREATE FUNCTION wacta.on_refused(m wacta.message, p_outcome text, action text, code integer, detail text, retry_after integer,
                                  rule_wait interval) RETURNS text

@@ -162,29 +162,30 @@ BEGIN
   IF m.provider_request_id IS NOT NULL THEN
     PERFORM wacta.note_wamids(ARRAY[m.message_id]);
   END IF;
-  IF NOT coalesce(e.code, 0) = ANY (coalesce(m.failures, '{}')) THEN
-    PERFORM wacta.follow_failure(m, e.code, e.detail, told.happened_at);
-  END IF;
+  PERFORM wacta.follow_failure(m, e.code, e.detail, told.happened_at, coalesce(e.code, 0) = ANY (coalesce(m.failures, '{}')));
 END
 $$;
 COMMENT ON FUNCTION wacta.apply_failure(wacta.told, jsonb) IS 'Applies a failure told by webhook to its message, which is locked, with what it means for others.';
 
 -- Once for each code of a message: a repetition or a replay comes after somebody has mended it, or has changed their mind. The
 -- message itself is not sent again: its failure came after it had been accepted.
-CREATE FUNCTION wacta.follow_failure(m wacta.message, code integer, detail text, happened_at timestamptz) RETURNS void
+CREATE FUNCTION wacta.follow_failure(m wacta.message, code integer, detail text, happened_at timestamptz, again boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   rule record := wacta.error_action(code, NULL, 0);
 BEGIN
-  CASE rule.action
-    WHEN 'suppress' THEN PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id), happened_at);
-    WHEN 'hold_template' THEN PERFORM wacta.hold_template(m.template_id, detail, code);
-    WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
-    WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + coalesce(rule.wait, interval '1 hour'), detail);
-    WHEN 'throttle_sender' THEN PERFORM wacta.slow_sender(m.channel_id);
-    ELSE NULL;
-  END CASE;
+  IF rule.action = 'hold_template' THEN
+    PERFORM wacta.hold_template(m.template_id, detail, code, again);
+  ELSIF NOT again THEN
+    CASE rule.action
+      WHEN 'suppress' THEN PERFORM wacta.withdraw(m.lead_id, 'stopped at WhatsApp', jsonb_build_object('code', code, 'message', m.message_id), happened_at);
+      WHEN 'stop_sender' THEN PERFORM wacta.hold_channel(m.channel_id, true, NULL, detail);
+      WHEN 'pause_sender' THEN PERFORM wacta.hold_channel(m.channel_id, false, wacta.now() + coalesce(rule.wait, interval '1 hour'), detail);
+      WHEN 'throttle_sender' THEN PERFORM wacta.slow_sender(m.channel_id);
+      ELSE NULL;
+    END CASE;
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.follow_failure(wacta.message, integer, text, timestamptz) IS 'What a failure told by webhook means for the person, the template or the sender.';
+COMMENT ON FUNCTION wacta.follow_failure(wacta.message, integer, text, timestamptz, boolean) IS 'What a failure told by webhook means for the person, the template or the sender.';
