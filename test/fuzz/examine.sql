@@ -59,20 +59,20 @@ $$;
 CREATE FUNCTION test.examine(nr bigint) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
   b       test.body;
-  began   timestamptz;
+  began   numeric;
   id      bigint;
   newest  bigint := coalesce(pg_sequence_last_value('wacta.consent_event_event_id_seq'), 0);
   seconds numeric;
 BEGIN
   SELECT * INTO b FROM test.body WHERE n = nr;
-  began := clock_timestamp();
+  began := test.cpu_seconds();
   BEGIN
     id := wacta.ingest_webhook(b.provider, b.kind, b.body, test.proof(b.provider, b.body));
   EXCEPTION WHEN others THEN
     RETURN NEXT format('raised %s: %s', SQLSTATE, SQLERRM);
     RETURN;
   END;
-  seconds := extract(epoch FROM clock_timestamp() - began);
+  seconds := test.cpu_seconds() - began;
   IF seconds > 1 + octet_length(b.body) / 1e6 THEN
     RETURN NEXT format('slow: %s s for %s bytes', round(seconds, 2), octet_length(b.body));
   END IF;

@@ -66,6 +66,11 @@ CREATE FUNCTION test.changes() RETURNS SETOF text LANGUAGE sql STABLE AS $$
    WHERE line !~ '^~ .* \{\}$' ORDER BY line COLLATE "C"
 $$;
 
+-- Seconds of the processor that this session has had: others at work on the machine do not matter.
+CREATE FUNCTION test.cpu_seconds() RETURNS numeric LANGUAGE sql AS $$
+  SELECT (s[14]::numeric + s[15]::numeric) / 100 FROM (SELECT regexp_split_to_array(pg_read_file('/proc/self/stat'), ' ') AS s) x
+$$;
+
 -- What proves a body, and what came of it.
 CREATE FUNCTION test.proof(provider text, body bytea) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT CASE WHEN $1 = 'meta' THEN jsonb_build_object('X-Hub-Signature-256', 'sha256=' || encode(wacta.hmac_sha256($2, 'test-app-secret-0123456789'), 'hex'))

@@ -40,6 +40,9 @@ sub start
 	{
 		$self->{inbound}->sql($world, slurp_file("$here/examine.sql") . 'SELECT test.remember();');
 	}
+	my $end = time + 30;
+	sleep 0.05 until $self->{inbound}->sql('posted', 'SELECT wacta.inbox_is_served()') eq 't' || time > $end;
+	die 'there is no inbox worker' if time > $end;
 	$self->{gateway} = Wacta::Gateway->start($self->{inbound}->node, 'posted');
 	return $self;
 }
