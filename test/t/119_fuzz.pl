@@ -1,7 +1,7 @@
 # Bodies of every kind of wrongness, down the whole inbound path: nothing crashes, nothing is answered 5xx, nothing is
 # stuck, nobody else is concerned, and none takes long.  `make fuzz` does the same for as long as it is let.
 #
-# SEED=n sends the same bodies again.
+# The same bodies in each run, so that what fails is what has changed; SEED=n sends others, and make fuzz does by itself.
 use strict;
 use warnings;
 use Test::More;
@@ -12,7 +12,7 @@ use Wacta::Fuzz;
 my $RUNS = 4000;
 my $SECONDS = 25;
 
-my $seed = $ENV{SEED} || int rand 1 << 30;
+my $seed = $ENV{SEED} || 1;
 my $fuzz = Wacta::Fuzz->start(seed => $seed);
 $fuzz->replay_corpus;
 my $start = time;

@@ -2,7 +2,7 @@
 # after: whatever way a set of them comes, it ends in the same rows.  Small sets come in every order there is, larger
 # ones in orders drawn at random; at last several sessions send a large set at once.
 #
-# SEED=n draws the same sets and orders again.
+# The same sets and orders in each run, so that what fails is what has changed; SEED=n draws others.
 use strict;
 use warnings;
 use JSON::PP;
@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 use Wacta;
 use Wacta::Inbound;
 
-my $seed = $ENV{SEED} || int rand 1 << 30;
+my $seed = $ENV{SEED} || 1;
 srand $seed;
 note("SEED=$seed");
 
