@@ -59,7 +59,7 @@ sub signature
 {
 	my ($finding) = @_;
 	my ($line) = $finding =~ /(.*)/;
-	return substr $line =~ s/"(?:[^"\\]|\\.)*"?/"..."/gr =~ s/(?<!error )(?<!raised )\b\d[\d.]*/N/gr, 0, 160;
+	return substr $line =~ s/"(?:[^"\\]|\\.)*"?/"..."/gr =~ s/(?<!error )(?<!raised )(?<!HTTP )\b\d[\d.]*/N/gr, 0, 160;
 }
 
 # examine(world, function, [ cases ]): the findings of each, a list of texts.
