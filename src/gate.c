@@ -220,7 +220,8 @@ wait_until_sent(WorkerSlot *slot, uint64 round)
 		pg_usleep(nap);
 		if (waited < COMPLAIN_US && waited + nap >= COMPLAIN_US)
 			ereport(WARNING,
-					(errmsg("commit waits for courier %d, which is in the middle of sending", slot->number),
+					(errcode(ERRCODE_WARNING),
+					 errmsg("commit waits for courier %d, which is in the middle of sending", slot->number),
 					 errhint("Its process %d seems to be stopped.", (int) slot->pid)));
 		waited += nap;
 		nap = Min(2 * nap, LONGEST_NAP_US);
