@@ -283,14 +283,3 @@ $$;
 COMMENT ON FUNCTION wacta.change_number(text, text, text, text, text) IS
 'A person has a new number or user id in place of the old one: they keep their history, nothing more is sent to the old one.
 Returns the lead; NULL when neither is known.';
-
--- The provider's word comes again, on a replay or a repetition, maybe after the person has changed their mind.
-CREATE FUNCTION wacta.withdraw_once(lead_id bigint, evidence jsonb, happened_at timestamptz DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  PERFORM wacta.withdraw($1, 'stopped at WhatsApp', $2, coalesce($3, wacta.now()));
-END
-$$;
-COMMENT ON FUNCTION wacta.withdraw_once(bigint, jsonb, timestamptz) IS
-'Withdraws consent by the provider''s word, unless the same word was recorded before.';
