@@ -132,23 +132,31 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.store_webhook(text, text, bytea, jsonb) IS 'Stores a proved webhook.';
 
+CREATE FUNCTION wacta.keep_webhook(provider text, kind text, body bytea, headers jsonb, OUT inbox_id bigint, OUT proved boolean)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  why text := wacta.unproved($1, $2, $3, $4);
+BEGIN
+  proved := why IS NULL;
+  inbox_id := CASE WHEN proved THEN wacta.store_webhook($1, $2, $3, $4) ELSE wacta.refuse_webhook($1, $2, $3, $4, why) END;
+END
+$$;
+COMMENT ON FUNCTION wacta.keep_webhook(text, text, bytea, jsonb) IS
+'Stores a webhook, with the verdict on its proof; inbox_id is NULL for one that proved nothing and was only counted.';
+
 CREATE FUNCTION wacta.receive_webhook(provider text, kind text, body bytea, headers jsonb DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  why text := wacta.unproved($1, $2, $3, $4);
-  id  bigint;
+  kept record := wacta.keep_webhook($1, $2, $3, $4);
 BEGIN
-  IF why IS NOT NULL THEN
-    RETURN wacta.refuse_webhook($1, $2, $3, $4, why);
-  END IF;
-  id := wacta.store_webhook($1, $2, $3, $4);
-  IF wacta.inbox_is_served() THEN
+  IF kept.proved AND wacta.inbox_is_served() THEN
     PERFORM wacta.wake_inbox();
-  ELSE
-    PERFORM wacta.apply_inbox(id);
+  ELSIF kept.proved THEN
+    PERFORM wacta.apply_inbox(kept.inbox_id);
   END IF;
-  RETURN id;
+  RETURN kept.inbox_id;
 END
 $$;
 COMMENT ON FUNCTION wacta.receive_webhook(text, text, bytea, jsonb) IS
@@ -159,17 +167,12 @@ CREATE FUNCTION wacta.ingest_webhook(provider text, kind text, body bytea, heade
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  why text := wacta.unproved($1, $2, $3, $4);
-  id  bigint;
+  kept record := wacta.keep_webhook($1, $2, $3, $4);
 BEGIN
-  IF why IS NOT NULL THEN
-    RETURN wacta.refuse_webhook($1, $2, $3, $4, why);
-  END IF;
-  id := wacta.store_webhook($1, $2, $3, $4);
-  IF (wacta.apply_inbox(id) ->> 'waiting')::integer > 0 THEN
+  IF kept.proved AND (wacta.apply_inbox(kept.inbox_id) ->> 'waiting')::integer > 0 THEN
     PERFORM wacta.wake_inbox();                          -- it is due sooner than the worker would look by itself
   END IF;
-  RETURN id;
+  RETURN kept.inbox_id;
 END
 $$;
 COMMENT ON FUNCTION wacta.ingest_webhook(text, text, bytea, jsonb) IS
@@ -230,19 +233,21 @@ END
 $$;
 COMMENT ON FUNCTION wacta.apply_stored(bigint) IS 'Applies a stored webhook, or its waiting items again, in a savepoint; false when that failed, and why is noted.';
 
--- The lock waits for a worker that has it in hand; then there is nothing left to do.
+-- The lock waits for a worker that has it in hand; then there is nothing left to do. A long body is left to the worker: its sender
+-- is to have the answer in milliseconds.
 CREATE FUNCTION wacta.apply_at_once(inbox_id bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM wacta.apply_stored(i.inbox_id)
      FROM (SELECT x.inbox_id FROM wacta.inbox x
-            WHERE x.inbox_id = $1 AND x.proved AND x.applied_at IS NULL AND x.retry_at IS NULL FOR NO KEY UPDATE) i;
+            WHERE x.inbox_id = $1 AND x.proved AND x.applied_at IS NULL AND x.retry_at IS NULL AND octet_length(x.body) <= 65536
+              FOR NO KEY UPDATE) i;
 EXCEPTION WHEN lock_not_available THEN
   NULL;
 END
 $$;
-COMMENT ON FUNCTION wacta.apply_at_once(bigint) IS 'Applies a webhook that has not been tried yet.';
+COMMENT ON FUNCTION wacta.apply_at_once(bigint) IS 'Applies a webhook that has not been tried yet, unless it is longer than 64 kB.';
 
 -- A transaction holds the locks of all its bodies to its end: so it is short, however many there are.
 CREATE FUNCTION wacta.apply_each(ids bigint[]) RETURNS integer
