@@ -57,14 +57,13 @@ BEGIN
       wacta.record_click(text, text, bigint, jsonb), wacta.opt_out(bigint, text), wacta.opt_in(bigint, text),
       wacta.schedule_follow_up(bigint, text, timestamptz), wacta.close_follow_up(bigint, text),
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
-      wacta.lint_template(jsonb, text), wacta.lint_body(jsonb), wacta.lint_footer(text), wacta.lint_header(jsonb),
-      wacta.lint_button(jsonb), wacta.lint_buttons(jsonb), wacta.elements(jsonb), wacta.has_emoji(text), wacta.variable_count(text),
+      wacta.lint_template(jsonb, text),
       wacta.analytics(integer) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
       wacta.click, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
-      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event TO %1$I
+      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule TO %1$I
   $$, role);
   PERFORM wacta.grant_monitor(role);
 END
@@ -95,6 +94,7 @@ BEGIN
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
     GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price TO %1$I;
+    GRANT UPDATE (severity) ON wacta.template_rule TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
     GRANT INSERT (name, people_per_day), UPDATE (name, people_per_day) ON wacta.portfolio TO %1$I;
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
