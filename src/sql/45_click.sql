@@ -267,7 +267,9 @@ BEGIN
     PERFORM wacta.audit_refusal($1, t.reason, $2, $3, $4);
     RETURN 'refused';
   END IF;
-  PERFORM wacta.keep_visit(t.lead_id, t.message_id, t.action, kind, coalesce($4, '{}'));
+  -- where a fetch is the tap, the tap is its record
+  PERFORM wacta.keep_visit(t.lead_id, t.message_id, t.action, kind, coalesce($4, '{}'))
+    FROM wacta.config c WHERE kind <> 'view' OR c.click_mode <> 'direct';
   RETURN kind;
 END
 $$;
