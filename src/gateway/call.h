@@ -41,6 +41,7 @@ typedef struct Call
 	const ApiFunction *function;
 	Share		share;
 	bool		read_only;
+	bool		background;		/* nobody waits for it: all others come first */
 	const char *role;
 	const char *method;
 	const char *path;

@@ -19,13 +19,19 @@
 #include "arena.h"
 #include "session.h"
 
+typedef struct CallQueue
+{
+	TAILQ_HEAD(, Call) calls;
+	int			count;
+} CallQueue;
+
 struct Pool
 {
 	struct event_base *base;
 	const PoolConfig *config;
 	Session    *sessions;
-	TAILQ_HEAD(, Call) waiting;
-	int			nwaiting;
+	CallQueue	waiting;
+	CallQueue	background;
 	uint64_t	connects;
 	uint64_t	failures;
 	bool		complained;		/* the outage in progress is in the log */
@@ -129,16 +135,22 @@ may_run(const Pool *pool, const Call *call)
 	return call->share.key == 0 || running_beside(pool, call) < call->share.running;
 }
 
+static CallQueue *
+queue_of(Pool *pool, const Call *call)
+{
+	return call->background ? &pool->background : &pool->waiting;
+}
+
 /* And among those that run or wait? */
 static bool
-may_wait(const Pool *pool, const Call *call)
+may_wait(Pool *pool, const Call *call)
 {
 	const Call *other;
 	int			count = running_beside(pool, call);
 
 	if (call->share.key == 0)
 		return true;
-	TAILQ_FOREACH(other, &pool->waiting, link)
+	TAILQ_FOREACH(other, &queue_of(pool, call)->calls, link)
 		count += other->share.key == call->share.key;
 	return count < call->share.running + call->share.waiting;
 }
@@ -146,15 +158,17 @@ may_wait(const Pool *pool, const Call *call)
 static void
 leave_queue(Call *call)
 {
-	TAILQ_REMOVE(&call->pool->waiting, call, link);
-	call->pool->nwaiting--;
+	CallQueue  *queue = queue_of(call->pool, call);
+
+	TAILQ_REMOVE(&queue->calls, call, link);
+	queue->count--;
 }
 
 /* The one that has waited longest of those that may run, or NULL. */
 static Call *
-next_call(const Pool *pool)
+next_call(const Pool *pool, const CallQueue *queue)
 {
-	Call	   *call = TAILQ_FIRST(&pool->waiting);
+	Call	   *call = TAILQ_FIRST(&queue->calls);
 
 	while (call != NULL && !may_run(pool, call))
 		call = TAILQ_NEXT(call, link);
@@ -164,11 +178,15 @@ next_call(const Pool *pool)
 static void
 dispatch(Pool *pool)
 {
-	Session    *session;
-	Call	   *call;
-
-	while (pool->nwaiting > 0 && (session = find_idle(pool)) != NULL && (call = next_call(pool)) != NULL)
+	while (pool->waiting.count + pool->background.count > 0)
 	{
+		Session    *session = find_idle(pool);
+		Call	   *call = session != NULL ? next_call(pool, &pool->waiting) : NULL;
+
+		if (session != NULL && call == NULL)
+			call = next_call(pool, &pool->background);
+		if (call == NULL)
+			return;
 		leave_queue(call);
 		run_call(session, call);
 	}
@@ -236,8 +254,9 @@ refuse(Call *call, CallOutcome outcome)
 void
 pool_submit(Pool *pool, Call *call)
 {
-	bool		runs = may_run(pool, call);
-	Session    *session = runs ? find_idle(pool) : NULL;
+	CallQueue  *queue = queue_of(pool, call);
+	bool		gives_way = call->background && pool->waiting.count > 0;
+	Session    *session = gives_way || !may_run(pool, call) ? NULL : find_idle(pool);
 
 	call->pool = pool;
 	call->session = NULL;
@@ -247,7 +266,7 @@ pool_submit(Pool *pool, Call *call)
 		refuse(call, CALL_CROWDED);
 		return;
 	}
-	if (session == NULL && pool->nwaiting >= pool->config->queue)
+	if (session == NULL && queue->count >= pool->config->queue)
 	{
 		refuse(call, CALL_NO_CONNECTION);
 		return;
@@ -259,14 +278,14 @@ pool_submit(Pool *pool, Call *call)
 		return;
 	}
 	set_deadline(call, pool->config->queue_timeout);
-	TAILQ_INSERT_TAIL(&pool->waiting, call, link);
-	pool->nwaiting++;
+	TAILQ_INSERT_TAIL(&queue->calls, call, link);
+	queue->count++;
 }
 
 PoolFigures
 pool_figures(const Pool *pool)
 {
-	PoolFigures now = {.size = pool->config->size,.waiting = pool->nwaiting,
+	PoolFigures now = {.size = pool->config->size,.waiting = pool->waiting.count + pool->background.count,
 	.connects = pool->connects,.failures = pool->failures};
 	int			i;
 
@@ -290,7 +309,8 @@ pool_start(struct event_base *base, const PoolConfig *config)
 	pool->base = base;
 	pool->config = config;
 	pool->sessions = must_alloc((size_t) config->size * sizeof(Session));
-	TAILQ_INIT(&pool->waiting);
+	TAILQ_INIT(&pool->waiting.calls);
+	TAILQ_INIT(&pool->background.calls);
 	for (i = 0; i < config->size; i++)
 	{
 		pool->sessions[i].pool = pool;

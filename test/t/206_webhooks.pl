@@ -148,7 +148,7 @@ my @refusals = map { ask(POST => @$_) } [ $META, {}, $stop ], [ $META, { 'X-Hub-
   [ '/webhook/ivr/smartflo/', {}, '{}' ], [ '/webhook/ivr/exotel/wrong/', {}, '{}' ], [ '/webhook/ivr/twilio/', { 'X-Twilio-Signature' => 'wrong' }, '' ];
 $site->sql(q(SELECT wacta.set_webhook_access('d360', '{203.0.113.9}')));
 push @refusals, ask(POST => $META, { 'X-Wacta-Key' => $KEY{d360} }, '{}');
-my %told = map { delete @{ $_->{headers} }{qw(date x-request-id)}; my $h = $_->{headers}; join("\n", $_->{status}, $_->{content}, map { "$_: $h->{$_}" } sort keys %$h) => 1 } @refusals;
+my %told = map { delete $_->{headers}{date}; my $h = $_->{headers}; join("\n", $_->{status}, $_->{content}, map { "$_: $h->{$_}" } sort keys %$h) => 1 } @refusals;
 is(scalar keys %told, 1, 'all refusals look alike') or diag join "\n\n", keys %told;
 
 # --- Calls: by GET, form, JSON, anything
