@@ -251,6 +251,7 @@ AS $$
    WHERE l.lead_id = $1
      AND NOT EXISTS (SELECT FROM wacta.click k WHERE (k.lead_id, k.action, k.kind) = ($1, $3, $4) AND k.kind NOT IN ('tap', 'scanner')
                         AND date_bin('1 hour', k.clicked_at, '2000-01-01 00:00+00') = date_bin('1 hour', wacta.now(), '2000-01-01 00:00+00'))
+     FOR KEY SHARE OF l                 -- a merge may be about to take the lead away
   ON CONFLICT DO NOTHING
 $$;
 COMMENT ON FUNCTION wacta.keep_visit(bigint, bigint, text, text, jsonb) IS 'Records a visit that decides nothing, once an hour for each person, action and kind.';
@@ -288,7 +289,7 @@ DECLARE
 BEGIN
   SELECT array_agg(k.click_id) FILTER (WHERE k.kind = 'tap') INTO ids
     FROM wacta.click k
-   WHERE k.lead_id = $1 AND k.clicked_at >= since AND k.via = 'link' AND k.kind IN ('tap', 'scanner')
+   WHERE k.lead_id = $1 AND k.clicked_at > since AND k.via = 'link' AND k.kind IN ('tap', 'scanner')
      AND k.evidence ->> 'agent' IS NOT DISTINCT FROM $2 ->> 'agent' AND k.evidence ->> 'network' IS NOT DISTINCT FROM $2 ->> 'network'
   HAVING count(DISTINCT k.action) > 1;
   IF ids IS NULL THEN

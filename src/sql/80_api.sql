@@ -95,7 +95,7 @@ CREATE FUNCTION wacta_http.is_prefetch(headers jsonb, method text) RETURNS boole
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT concat_ws(' ', $1 ->> 'sec-purpose', $1 ->> 'purpose', $1 ->> 'x-purpose', $1 ->> 'x-moz') ~* 'prefetch|prerender|preview'
-         OR ($2 <> 'POST' AND $1 ->> 'sec-fetch-dest' <> 'document')
+         OR ($2 <> 'POST' AND coalesce($1 ->> 'sec-fetch-dest', 'document') <> 'document')
 $$;
 COMMENT ON FUNCTION wacta_http.is_prefetch(jsonb, text) IS 'Whether a request says that it is none of a person who has tapped.';
 
