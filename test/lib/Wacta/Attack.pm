@@ -75,12 +75,14 @@ sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; 
 # of its own whose limit of descriptors is raised; every second one has begun a
 # request.  {count} tells how many there are.
 my $holder = <<'PERL';
-	use IO::Socket::INET;
+	use Socket;
 	my ($port, $count) = @ARGV;
+	my $address = sockaddr_in($port, INADDR_LOOPBACK);
 	my @held;
 	while (@held < $count)
 	{
-		my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 5) or last;
+		socket my $socket, PF_INET, SOCK_STREAM, 0 or last;
+		connect $socket, $address or last;
 		syswrite $socket, "GET /health/ HTTP/1.1\r\nHost: x\r\n" if @held % 2;
 		push @held, $socket;
 	}
