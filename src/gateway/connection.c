@@ -164,28 +164,51 @@ cut_off(struct bufferevent *connection, int status, MetricsEvent event)
 }
 
 /*
- * How long the oldest byte that waits in this connection has been there: some
- * send just enough to stay.  The library keeps no time for a whole request.
+ * When the request that is coming in began to, by descriptor; 0 between requests.
+ * The library keeps no such time, and what it has understood of a request, each
+ * line and each chunk, is out of the buffer already.
  */
-static long
-pending_ms(struct bufferevent *connection, bool is_first)
+static int64_t *
+arrival_of(struct bufferevent *connection)
 {
-	static int64_t *since;		/* by descriptor */
+	static int64_t *since;
 	static int	size;
 	int			fd = bufferevent_getfd(connection);
+	int			more = 2 * fd + 64;
 
 	if (fd < 0)
-		return 0;
+		return NULL;
 	if (fd >= size)
 	{
-		size = 2 * fd + 64;
-		since = realloc(since, (size_t) size * sizeof(*since));
+		since = realloc(since, (size_t) more * sizeof(*since));
 		if (since == NULL)
 			abort();
+		memset(since + size, 0, (size_t) (more - size) * sizeof(*since));
+		size = more;
 	}
-	if (is_first)
-		since[fd] = now_ms();
-	return is_first ? 0 : (long) (now_ms() - since[fd]);
+	return &since[fd];
+}
+
+/* Some send just enough to stay: how long have they been about this request? */
+static long
+arriving_ms(struct bufferevent *connection)
+{
+	int64_t    *since = arrival_of(connection);
+
+	if (since == NULL)
+		return 0;
+	if (*since == 0)
+		*since = now_ms();
+	return (long) (now_ms() - *since);
+}
+
+void
+connection_request_came(struct evhttp_connection *http)
+{
+	int64_t    *since = arrival_of(evhttp_connection_get_bufferevent(http));
+
+	if (since != NULL)
+		*since = 0;
 }
 
 static void
@@ -210,7 +233,7 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn
 
 	if (info->n_added == 0)
 		return;
-	if (pending_ms(connection, pending == info->n_added) > the_options->receive_timeout)
+	if (arriving_ms(connection) > the_options->receive_timeout)
 		cut_off(connection, 408, METRICS_CUT_SLOW);
 	else if (pending > (size_t) the_options->max_body + (size_t) the_options->max_headers + READ_AHEAD)
 		cut_off(connection, 413, METRICS_CUT_LARGE);
@@ -221,6 +244,19 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn
 	}
 	else if (memory_held() <= limit)
 		short_of_memory = false;
+}
+
+/* Another connection may have had the descriptor before, and have ended within a request. */
+static void
+on_first_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *connection)
+{
+	int64_t    *since = arrival_of(connection);
+
+	if (since != NULL)
+		*since = 0;
+	evbuffer_remove_cb(input, on_first_input, connection);
+	evbuffer_add_cb(input, on_input, connection);
+	on_input(input, info, connection);
 }
 
 /* The status of an answer of which the first line has been written, or 0. */
@@ -277,7 +313,7 @@ connection_new(void)
 	metrics_note(METRICS_ACCEPTED);
 	if (connection == NULL)
 		return NULL;
-	evbuffer_add_cb(bufferevent_get_input(connection), on_input, connection);
+	evbuffer_add_cb(bufferevent_get_input(connection), on_first_input, connection);
 	evbuffer_add_cb(bufferevent_get_output(connection), on_output, connection);
 	return connection;
 }
