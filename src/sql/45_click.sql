@@ -197,8 +197,12 @@ BEGIN
   END IF;
   PERFORM wacta.record_consent($1, 'granted', 'interested', $5 || jsonb_build_object('via', $4), $6);
   SELECT * INTO p FROM wacta.project pr WHERE pr.project_id = $2;
-  IF p.brochure_link IS NOT NULL OR p.brochure_media_id IS NOT NULL THEN
+  IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
+    NULL;
+  ELSIF EXISTS (SELECT FROM wacta.channel c WHERE c.is_default) THEN
     PERFORM wacta.enqueue($1, 'brochure', p.brochure_template_id, '{}', $2);
+  ELSE                                                   -- the yes counts all the same
+    PERFORM wacta.add_note($1, 'The brochure was not sent: there is no channel to send from');
   END IF;
   PERFORM wacta.schedule_follow_up($1, CASE $4 WHEN 'call' THEN 'Interested in a call' ELSE 'Interested via WhatsApp' END);
 END
