@@ -38,6 +38,7 @@ typedef struct Call
 {
 	const ApiFunction *function;
 	bool		read_only;
+	bool		background;		/* nobody waits for it: all others come first */
 	const char *role;
 	const char *method;
 	const char *path;

@@ -44,16 +44,22 @@ typedef struct Exchange
 	struct evbuffer *body;		/* INPUT_RAW */
 	bool		query_is_body;	/* INPUT_RAW, and body is NULL */
 	Call		call;
+	Call		visit;			/* its record, once the client has the answer */
 	Reply		reply;
 	bool		close;			/* no further request on this connection */
+	int			holds;			/* what is still to end: the reply, the visit's record */
 } Exchange;
 
+/* One of its parts has ended, and the last one ends it. */
 static void
-exchange_end(Exchange *exchange)
+exchange_release(Exchange *exchange)
 {
 	ExchangeContext *context = exchange->context;
 
+	if (--exchange->holds > 0)
+		return;
 	call_clear(&exchange->call);
+	call_clear(&exchange->visit);
 	if (exchange->body != NULL)
 		evbuffer_free(exchange->body);
 	arena_free(exchange->arena);
@@ -77,7 +83,7 @@ on_client_gone(struct evhttp_connection *connection, void *arg)
 		evhttp_request_free(exchange->http);
 	exchange->http = NULL;
 	if (replied)
-		exchange_end(exchange);
+		exchange_release(exchange);
 }
 
 /* The last byte of the reply has been handed to the kernel. */
@@ -85,7 +91,7 @@ static void
 on_reply_written(struct evhttp_request *http, void *arg)
 {
 	evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
-	exchange_end(arg);
+	exchange_release(arg);
 }
 
 static double
@@ -171,7 +177,7 @@ send_reply(Exchange *exchange)
 	log_access(exchange);
 	if (http == NULL)
 	{
-		exchange_end(exchange);
+		exchange_release(exchange);
 		return;
 	}
 	write_head(exchange);
@@ -191,13 +197,89 @@ send_error(Exchange *exchange, int status, const char *code, const char *message
 }
 
 static void
-on_call_done(Call *call)
+start_call(Exchange *exchange, Call *call)
+{
+	exchange->context->running[routes_function_index(call->function)]++;
+	pool_submit(exchange->context->pool, call);
+}
+
+static void
+on_visit_done(Call *call)
 {
 	Exchange   *exchange = call->owner;
 
 	exchange->context->running[routes_function_index(call->function)]--;
+	exchange_release(exchange);
+}
+
+/* Records the visit of a page that was answered: nobody waits for it, and what fails is lost. */
+static void
+record_visit(Exchange *exchange)
+{
+	Call	   *visit = &exchange->visit;
+
+	*visit = exchange->call;
+	visit->function = routes_visit_function(exchange->match.route);
+	visit->read_only = false;
+	visit->background = true;
+	visit->reply = visit->response = visit->error = NULL;
+	visit->done = on_visit_done;
+	start_call(exchange, visit);
+}
+
+/* The page was a function's answer to a GET or a HEAD, not an error, and its route has visits to record. */
+static bool
+is_visit(const Exchange *exchange)
+{
+	return exchange->call.outcome == CALL_COMMITTED && exchange->call.read_only && !exchange->reply.is_error &&
+		routes_visit_function(exchange->match.route) != NULL;
+}
+
+/*
+ * Where the site has it so, a link's page is answered by the request that the
+ * tap be made at once: the GET becomes the POST.  Only the page knows, as it
+ * knows who previews links.
+ */
+static bool
+is_tap_due(Exchange *exchange)
+{
+	const char *to = is_visit(exchange) ? reply_take_header(&exchange->reply, "X-Accel-Redirect") : NULL;
+
+	return to != NULL && strcmp(to, "@tap") == 0 && exchange->method == METHOD_GET;
+}
+
+/* Goes on with the call of the page as the POST's, before all that wait. */
+static void
+make_tap(Exchange *exchange)
+{
+	Call	   *call = &exchange->call;
+
+	call_clear(call);
+	memset(&exchange->reply, 0, sizeof(Reply));
+	call->function = routes_function(exchange->match.route, METHOD_POST);
+	call->read_only = false;
+	call->method = method_name(METHOD_POST);
+	start_call(exchange, call);
+}
+
+static void
+on_call_done(Call *call)
+{
+	Exchange   *exchange = call->owner;
+	bool		visit;
+
+	exchange->context->running[routes_function_index(call->function)]--;
 	reply_from_call(exchange->arena, &exchange->reply, call, exchange->identity.authenticated);
+	if (is_tap_due(exchange))
+	{
+		make_tap(exchange);
+		return;
+	}
+	visit = is_visit(exchange);
+	exchange->holds += visit;
 	send_reply(exchange);
+	if (visit)
+		record_visit(exchange);
 }
 
 static HttpMethod
@@ -407,8 +489,7 @@ submit(Exchange *exchange)
 	call->cookies = request_cookies_json(exchange->arena, headers);
 	call->done = on_call_done;
 	call->owner = exchange;
-	exchange->context->running[routes_function_index(call->function)]++;
-	pool_submit(exchange->context->pool, call);
+	start_call(exchange, call);
 }
 
 static Exchange *
@@ -420,6 +501,7 @@ exchange_begin(ExchangeContext *context, struct evhttp_request *http)
 	ev_uint16_t port;
 
 	context->active++;
+	exchange->holds = 1;
 	exchange->context = context;
 	exchange->http = http;
 	exchange->arena = arena_new();

@@ -17,13 +17,19 @@
 #include "arena.h"
 #include "session.h"
 
+typedef struct CallQueue
+{
+	TAILQ_HEAD(, Call) calls;
+	int			count;
+} CallQueue;
+
 struct Pool
 {
 	struct event_base *base;
 	const PoolConfig *config;
 	Session    *sessions;
-	TAILQ_HEAD(, Call) waiting;
-	int			nwaiting;
+	CallQueue	waiting;
+	CallQueue	background;
 	bool		complained;		/* the outage in progress is in the log */
 };
 
@@ -69,6 +75,21 @@ pool_call_done(Call *call)
 	call->done(call);
 }
 
+static CallQueue *
+queue_of(Pool *pool, const Call *call)
+{
+	return call->background ? &pool->background : &pool->waiting;
+}
+
+static void
+leave_queue(Pool *pool, Call *call)
+{
+	CallQueue  *queue = queue_of(pool, call);
+
+	TAILQ_REMOVE(&queue->calls, call, link);
+	queue->count--;
+}
+
 static void
 set_deadline(Call *call, long ms)
 {
@@ -102,13 +123,14 @@ void
 pool_session_idle(Session *session)
 {
 	Pool	   *pool = session->pool;
-	Call	   *call = TAILQ_FIRST(&pool->waiting);
+	Call	   *call = TAILQ_FIRST(&pool->waiting.calls);
 
 	end_outage(pool);
+	if (call == NULL)
+		call = TAILQ_FIRST(&pool->background.calls);
 	if (call == NULL || session->state != SESSION_IDLE)
 		return;
-	TAILQ_REMOVE(&pool->waiting, call, link);
-	pool->nwaiting--;
+	leave_queue(pool, call);
 	run_call(session, call);
 }
 
@@ -141,8 +163,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		session_break(call->session, CALL_TIMED_OUT);
 		return;
 	}
-	TAILQ_REMOVE(&call->pool->waiting, call, link);
-	call->pool->nwaiting--;
+	leave_queue(call->pool, call);
 	call->outcome = CALL_NO_CONNECTION;
 	pool_call_done(call);
 }
@@ -150,12 +171,14 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 void
 pool_submit(Pool *pool, Call *call)
 {
-	Session    *session = find_idle(pool);
+	CallQueue  *queue = queue_of(pool, call);
+	bool		gives_way = call->background && pool->waiting.count > 0;
+	Session    *session = gives_way ? NULL : find_idle(pool);
 
 	call->pool = pool;
 	call->session = NULL;
 	call->outcome = CALL_LOST;
-	if (session == NULL && pool->nwaiting >= pool->config->queue)
+	if (session == NULL && queue->count >= pool->config->queue)
 	{
 		call->outcome = CALL_NO_CONNECTION;
 		pool_call_done(call);
@@ -168,8 +191,8 @@ pool_submit(Pool *pool, Call *call)
 		return;
 	}
 	set_deadline(call, pool->config->queue_timeout);
-	TAILQ_INSERT_TAIL(&pool->waiting, call, link);
-	pool->nwaiting++;
+	TAILQ_INSERT_TAIL(&queue->calls, call, link);
+	queue->count++;
 }
 
 Pool *
@@ -181,7 +204,8 @@ pool_start(struct event_base *base, const PoolConfig *config)
 	pool->base = base;
 	pool->config = config;
 	pool->sessions = must_alloc((size_t) config->size * sizeof(Session));
-	TAILQ_INIT(&pool->waiting);
+	TAILQ_INIT(&pool->waiting.calls);
+	TAILQ_INIT(&pool->background.calls);
 	for (i = 0; i < config->size; i++)
 	{
 		pool->sessions[i].pool = pool;

@@ -92,6 +92,25 @@ has_header(const Reply *reply, const char *name)
 	return false;
 }
 
+const char *
+reply_take_header(Reply *reply, const char *name)
+{
+	ReplyHeader **at = &reply->headers;
+	const char *value = NULL;
+
+	while (*at != NULL)
+	{
+		if (text_equal_nocase((*at)->name, name))
+		{
+			value = (*at)->value;
+			*at = (*at)->next;
+		}
+		else
+			at = &(*at)->next;
+	}
+	return value;
+}
+
 /* What clients and proxies must know beside the status itself. */
 static void
 add_error_headers(Arena *arena, Reply *reply)

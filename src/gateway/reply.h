@@ -32,6 +32,9 @@ typedef struct Reply
 
 extern void reply_add_header(Arena *arena, Reply *reply, const char *name, const char *value);
 
+/* Takes a header out of the reply; its value, or NULL when there is none. */
+extern const char *reply_take_header(Reply *reply, const char *name);
+
 /* An error in PostgREST's shape; code and message must not be NULL. */
 extern void reply_error(Arena *arena, Reply *reply, int status, const char *code,
 						const char *message, const char *details, const char *hint);

@@ -23,6 +23,7 @@ enum
 {
 	FN_TRACK_PAGE,
 	FN_TRACK,
+	FN_TRACK_VISIT,
 	FN_SEND,
 	FN_TEMPLATE,
 	FN_ANALYTICS,
@@ -36,6 +37,7 @@ enum
 };
 
 static const ApiFunction functions[] = {
+	/* The functions of a link begin with the same arguments: a call of one can go on as a call of another. */
 	[FN_TRACK_PAGE] = {
 		"track_page",
 		"SELECT wacta_api.track_page(token => $1, action => $2, lead_id => $3)",
@@ -45,6 +47,11 @@ static const ApiFunction functions[] = {
 		"track",
 		"SELECT wacta_api.track(token => $1, action => $2, lead_id => $3, confirm => $4)",
 		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 4, {"token", "action", "lead_id", "confirm"}
+	},
+	[FN_TRACK_VISIT] = {
+		"track_visit",
+		"SELECT wacta_api.track_visit(token => $1, action => $2, lead_id => $3)",
+		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 3, {"token", "action", "lead_id"}
 	},
 	[FN_SEND] = {
 		"send_interactive_message",
@@ -286,6 +293,12 @@ routes_function(const Route *route, HttpMethod method)
 		default:
 			return NULL;
 	}
+}
+
+const ApiFunction *
+routes_visit_function(const Route *route)
+{
+	return (route->flags & ROUTE_LINK) != 0 ? FN(TRACK_VISIT) : NULL;
 }
 
 const char *

@@ -92,6 +92,9 @@ extern bool routes_match(Arena *arena, const char *target, RouteMatch *match);
 /* The function for a method, NULL if the route does not take it. */
 extern const ApiFunction *routes_function(const Route *route, HttpMethod method);
 
+/* The function that records a visit of a link, NULL where visits are not recorded. */
+extern const ApiFunction *routes_visit_function(const Route *route);
+
 /* The value of the Allow header. */
 extern const char *routes_allow(const Route *route);
 
