@@ -5,7 +5,7 @@
  * By PostgREST's conventions: response.status, response.headers, errors with
  * PTxyz and PGRST, its table of SQLSTATEs.  What the server says about faults
  * of its own stays inside; what a function says to its caller goes out.  Must
- * not touch sockets.  Called by server.c.
+ * not touch sockets.  Called by exchange.c.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -79,6 +79,37 @@ reply_add_header(Arena *arena, Reply *reply, const char *name, const char *value
 	*end = header;
 }
 
+typedef struct SafetyHeader
+{
+	const char *name;
+	const char *value;
+} SafetyHeader;
+
+static const SafetyHeader safety[] = {
+	{"X-Content-Type-Options", "nosniff"},
+	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"},
+	{"X-Frame-Options", "DENY"},
+	{"Referrer-Policy", "no-referrer"},
+	{"Cache-Control", "no-store"},
+};
+
+const char *
+reply_safety_lines(void)
+{
+	static char lines[512];
+	size_t		i;
+
+	for (i = 0; i < lengthof(safety) && (i > 0 || lines[0] == '\0'); i++)
+		snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "%s: %s\r\n", safety[i].name, safety[i].value);
+	return lines;
+}
+
+const char *
+reply_hsts_line(void)
+{
+	return "Strict-Transport-Security: " REPLY_HSTS "\r\n";
+}
+
 static bool
 has_header(const Reply *reply, const char *name)
 {
@@ -115,12 +146,17 @@ reply_take_header(Reply *reply, const char *name)
 static void
 add_error_headers(Arena *arena, Reply *reply)
 {
-	if ((reply->status == 503 || reply->status == 504) && !has_header(reply, "Retry-After"))
+	size_t		i;
+
+	if ((reply->status == 429 || reply->status == 503 || reply->status == 504) && !has_header(reply, "Retry-After"))
 		reply_add_header(arena, reply, "Retry-After", "2");
 	if (reply->status == 401 && !has_header(reply, "WWW-Authenticate"))
 		reply_add_header(arena, reply, "WWW-Authenticate", "Bearer");
-	if (!has_header(reply, "Cache-Control"))
-		reply_add_header(arena, reply, "Cache-Control", "no-store");
+	for (i = 0; i < lengthof(safety); i++)
+	{
+		if (!has_header(reply, safety[i].name))
+			reply_add_header(arena, reply, safety[i].name, safety[i].value);
+	}
 }
 
 void
@@ -163,9 +199,6 @@ reply_error_page(Arena *arena, Reply *reply)
 							   "<title>%d</title></head><body><p>%s</p></body></html>\n",
 							   reply->status, page_text(reply->status));
 	reply->body_len = strlen(reply->body);
-	reply_add_header(arena, reply, "Content-Security-Policy",
-					 "default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
-	reply_add_header(arena, reply, "Referrer-Policy", "no-referrer");
 }
 
 /* These say where a message ends; they are not for a function to set. */
@@ -407,6 +440,9 @@ reply_from_call(Arena *arena, Reply *reply, const Call *call, bool authenticated
 			break;
 		case CALL_NO_CONNECTION:
 			reply_error(arena, reply, 503, "PGRST003", "no connection to the database was free in time", NULL, NULL);
+			break;
+		case CALL_CROWDED:
+			reply_error(arena, reply, call->share.waiting > 0 ? 503 : 429, "53400", "too many at once", NULL, NULL);
 			break;
 		case CALL_TIMED_OUT:
 			reply_error(arena, reply, 504, "57014", "the database did not answer in time", NULL, NULL);

@@ -13,6 +13,8 @@
 #include "arena.h"
 #include "call.h"
 
+#define REPLY_HSTS "max-age=31536000"
+
 typedef struct ReplyHeader
 {
 	struct ReplyHeader *next;
@@ -44,6 +46,13 @@ extern void reply_error_page(Arena *arena, Reply *reply);
 
 /* The reply points into the call's results: clear the call after it is sent. */
 extern void reply_from_call(Arena *arena, Reply *reply, const Call *call, bool authenticated);
+
+/*
+ * What keeps a browser from doing more with an answer of our own than showing
+ * it, as lines of a head; and the one that a site for https alone adds to all.
+ */
+extern const char *reply_safety_lines(void);
+extern const char *reply_hsts_line(void);
 
 /* PostgREST's status for an SQLSTATE. */
 extern int	reply_status_of(const char *sqlstate, bool authenticated);
