@@ -35,12 +35,13 @@
 static uint64_t
 hash(CallShare share, const char *text, size_t len)
 {
-	uint64_t	value = UINT64_C(14695981039346656037) ^ share;
+	const uint64_t prime = UINT64_C(1099511628211);
+	uint64_t	value = (UINT64_C(14695981039346656037) ^ share) * prime;
 	size_t		i;
 
 	for (i = 0; i < len; i++)
-		value = (value ^ (unsigned char) text[i]) * UINT64_C(1099511628211);
-	return value | 1;
+		value = (value ^ (unsigned char) text[i]) * prime;
+	return value != 0 ? value : 1;
 }
 
 static const char *
