@@ -5,13 +5,9 @@
 CREATE FUNCTION wacta.lanes() RETURNS TABLE (channel_id integer, template_id integer, template text, first_due_at timestamptz, held_because text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT c.channel_id, t.template_id, t.name, first.due_at,
-         CASE WHEN t.held_reason IS NOT NULL THEN t.held_reason
-              -- as in wacta.due_lanes()
-              WHEN t.status NOT IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED') THEN 'its status is ' || t.status END
+  SELECT c.channel_id, t.template_id, t.name, first.due_at, t.held_because
     FROM wacta.channel c
-   CROSS JOIN (SELECT 0 AS template_id, NULL AS name, NULL AS held_reason, NULL AS status
-               UNION ALL SELECT x.template_id, x.name, x.held_reason, x.status FROM wacta.template x) t
+   CROSS JOIN wacta.template_lane t
    CROSS JOIN LATERAL (SELECT q.due_at FROM wacta.queue q WHERE (q.channel_id, q.template_id) = (c.channel_id, t.template_id)
                         ORDER BY q.due_at LIMIT 1) first
 $$;

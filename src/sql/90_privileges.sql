@@ -63,7 +63,7 @@ BEGIN
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
       wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
-      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request TO %1$I
+      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap TO %1$I
   $$, role);
   PERFORM wacta.grant_monitor(role);
 END
@@ -93,12 +93,12 @@ BEGIN
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
-    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price, wacta.quiet_hours, wacta.frequency_cap TO %1$I;
     GRANT UPDATE (severity) ON wacta.template_rule TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
     GRANT INSERT (name, people_per_day), UPDATE (name, people_per_day) ON wacta.portfolio TO %1$I;
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
-    GRANT UPDATE (name, project_id, status, stage, owner, source, updated_at) ON wacta.lead TO %1$I;
+    GRANT UPDATE (name, project_id, status, stage, owner, source, time_zone, updated_at) ON wacta.lead TO %1$I;
     GRANT UPDATE (status, status_reason, paused_until, is_default, account_id, display_phone, api_version, max_rate, portfolio_id, daily_budget) ON wacta.channel TO %1$I;
     GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.ivr_word, wacta.error_rule, wacta.account_rule,
       wacta.inbox, wacta.webhook_refusal, wacta.token_refusal, wacta.suppressed_identity, wacta.erasure,
