@@ -164,28 +164,54 @@ cut_off(struct bufferevent *connection, int status, MetricsEvent event)
 }
 
 /*
- * How long the oldest byte that waits in this connection has been there: some
- * send just enough to stay.  The library keeps no time for a whole request.
+ * The request that is coming in, by descriptor.  The library keeps no such thing,
+ * and what it has understood of a request, each line and each chunk, is out of the
+ * buffer already.
  */
-static long
-pending_ms(struct bufferevent *connection, bool is_first)
+typedef struct Arrival
 {
-	static int64_t *since;		/* by descriptor */
+	int64_t		since;			/* 0 between requests */
+	size_t		bytes;
+} Arrival;
+
+static Arrival *
+arrival_of(struct bufferevent *connection)
+{
+	static Arrival *arrivals;
 	static int	size;
 	int			fd = bufferevent_getfd(connection);
+	int			more = 2 * fd + 64;
 
-	if (fd < 0)
-		return 0;
 	if (fd >= size)
 	{
-		size = 2 * fd + 64;
-		since = realloc(since, (size_t) size * sizeof(*since));
-		if (since == NULL)
+		arrivals = realloc(arrivals, (size_t) more * sizeof(*arrivals));
+		if (arrivals == NULL)
 			abort();
+		memset(arrivals + size, 0, (size_t) (more - size) * sizeof(*arrivals));
+		size = more;
 	}
-	if (is_first)
-		since[fd] = now_ms();
-	return is_first ? 0 : (long) (now_ms() - since[fd]);
+	return &arrivals[fd];
+}
+
+/* Some send just enough to stay: how long have they been about this request? */
+static long
+arriving_ms(struct bufferevent *connection, size_t more)
+{
+	Arrival    *arrival = arrival_of(connection);
+
+	if (arrival->since == 0)
+		arrival->since = now_ms();
+	arrival->bytes += more;
+	return (long) (now_ms() - arrival->since);
+}
+
+void
+connection_request_came(struct evhttp_connection *http)
+{
+	struct bufferevent *connection = evhttp_connection_get_bufferevent(http);
+
+	if (bufferevent_getfd(connection) >= 0)
+		*arrival_of(connection) = (Arrival) {0};
 }
 
 static void
@@ -208,9 +234,9 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn
 	size_t		pending = evbuffer_get_length(input);
 	size_t		limit = (size_t) the_options->max_held;
 
-	if (info->n_added == 0)
+	if (info->n_added == 0 || bufferevent_getfd(connection) < 0)
 		return;
-	if (pending_ms(connection, pending == info->n_added) > the_options->receive_timeout)
+	if (arriving_ms(connection, info->n_added) > the_options->receive_timeout)
 		cut_off(connection, 408, METRICS_CUT_SLOW);
 	else if (pending > (size_t) the_options->max_body + (size_t) the_options->max_headers + READ_AHEAD)
 		cut_off(connection, 413, METRICS_CUT_LARGE);
@@ -221,6 +247,17 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn
 	}
 	else if (memory_held() <= limit)
 		short_of_memory = false;
+}
+
+/* Another connection may have had the descriptor before, and have ended within a request. */
+static void
+on_first_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *connection)
+{
+	if (bufferevent_getfd(connection) >= 0)
+		*arrival_of(connection) = (Arrival) {0};
+	evbuffer_remove_cb(input, on_first_input, connection);
+	evbuffer_add_cb(input, on_input, connection);
+	on_input(input, info, connection);
 }
 
 /* The status of an answer of which the first line has been written, or 0. */
@@ -234,27 +271,39 @@ status_of(struct evbuffer *output)
 	return sscanf(line, "HTTP/1.%*c %3d", &status) == 1 ? status : 0;
 }
 
+/* A head that was too large is to the library what it cannot read. */
+static int
+mend_status(struct evbuffer *output, int status, const Arrival *arrival)
+{
+	if (status != 400 || arrival->bytes <= (size_t) the_options->max_headers)
+		return status;
+	evbuffer_drain(output, evbuffer_get_length(output));
+	evbuffer_add_printf(output, "HTTP/1.1 431 Request Header Fields Too Large\r\n");
+	return 431;
+}
+
 /*
  * The library's own refusals begin with the status line, and our headers go
  * behind it.  It answers one request at a time, so its line comes into an empty
- * buffer; "100 Continue" is no answer yet.
+ * buffer; "100 Continue" is no answer yet.  Who is refused may still be sending.
  */
 static void
 on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *connection)
 {
+	int			fd = bufferevent_getfd(connection);
 	int			status;
 
-	if (is_own_reply || info->n_added == 0 || info->orig_size != 0)
+	if (is_own_reply || info->n_added == 0 || info->orig_size != 0 || fd < 0)
 		return;
 	status = status_of(output);
 	if (status < 400)
 		return;
 	is_own_reply = true;
+	status = mend_status(output, status, arrival_of(connection));
 	evbuffer_add_printf(output, "%s%s", reply_safety_lines(), the_options->hsts ? reply_hsts_line() : "");
 	is_own_reply = false;
-	note_refusal(bufferevent_getfd(connection), status);
-	if (status == 413)
-		linger_on(bufferevent_getfd(connection));
+	note_refusal(fd, status);
+	linger_on(fd);
 }
 
 void
@@ -277,7 +326,7 @@ connection_new(void)
 	metrics_note(METRICS_ACCEPTED);
 	if (connection == NULL)
 		return NULL;
-	evbuffer_add_cb(bufferevent_get_input(connection), on_input, connection);
+	evbuffer_add_cb(bufferevent_get_input(connection), on_first_input, connection);
 	evbuffer_add_cb(bufferevent_get_output(connection), on_output, connection);
 	return connection;
 }

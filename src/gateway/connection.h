@@ -9,6 +9,7 @@
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <event2/http.h>
 #include <stdbool.h>
 
 #include "options.h"
@@ -19,6 +20,9 @@ extern void connection_stop(void);
 
 /* As the library would make it, but watched. */
 extern struct bufferevent *connection_new(void);
+
+/* A request is whole: the next byte of its connection begins another one. */
+extern void connection_request_came(struct evhttp_connection *http);
 
 /*
  * Between these two whatever is written to clients is our own; at other times it

@@ -628,6 +628,7 @@ exchange_begin(ExchangeContext *context, struct evhttp_request *http)
 	char	   *address = NULL;
 	ev_uint16_t port;
 
+	connection_request_came(connection);
 	context->active++;
 	exchange->holds = 1;
 	exchange->context = context;
