@@ -87,6 +87,10 @@ SELECT count(*) FROM wacta.lead_note WHERE lead_id = :asha AND note LIKE '%scann
 TRUNCATE wacta.click;
 SELECT pg_temp.advance('1 hour'), pg_temp.tap(:'yes', 'a phone'), pg_temp.tap(:'no', 'a phone', seconds => 5), pg_temp.tap(:'yes', 'a desk', seconds => 1), pg_temp.tap(:'no', 'a desk', '198.51.100.0'),
        pg_temp.tap(:'yes', NULL, NULL), pg_temp.tap(:'no', NULL, NULL);
+-- nor is who presses the page's own button
+SELECT pg_temp.tap(:'yes', 'quick', seconds => 3600);
+SELECT page FROM wacta.record_click(:'no', evidence => '{"agent": "quick", "network": "203.0.113.0", "explicit": true}');
+SELECT pg_temp.tap(:'yes', 'quick');
 UPDATE wacta.config SET scanner_window = '0';
 SELECT pg_temp.advance('1 hour'), pg_temp.tap(:'yes', 'sandbox'), pg_temp.tap(:'no', 'sandbox');
 UPDATE wacta.config SET scanner_window = DEFAULT;

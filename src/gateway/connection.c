@@ -164,51 +164,54 @@ cut_off(struct bufferevent *connection, int status, MetricsEvent event)
 }
 
 /*
- * When the request that is coming in began to, by descriptor; 0 between requests.
- * The library keeps no such time, and what it has understood of a request, each
- * line and each chunk, is out of the buffer already.
+ * The request that is coming in, by descriptor.  The library keeps no such thing,
+ * and what it has understood of a request, each line and each chunk, is out of the
+ * buffer already.
  */
-static int64_t *
+typedef struct Arrival
+{
+	int64_t		since;			/* 0 between requests */
+	size_t		bytes;
+} Arrival;
+
+static Arrival *
 arrival_of(struct bufferevent *connection)
 {
-	static int64_t *since;
+	static Arrival *arrivals;
 	static int	size;
 	int			fd = bufferevent_getfd(connection);
 	int			more = 2 * fd + 64;
 
-	if (fd < 0)
-		return NULL;
 	if (fd >= size)
 	{
-		since = realloc(since, (size_t) more * sizeof(*since));
-		if (since == NULL)
+		arrivals = realloc(arrivals, (size_t) more * sizeof(*arrivals));
+		if (arrivals == NULL)
 			abort();
-		memset(since + size, 0, (size_t) (more - size) * sizeof(*since));
+		memset(arrivals + size, 0, (size_t) (more - size) * sizeof(*arrivals));
 		size = more;
 	}
-	return &since[fd];
+	return &arrivals[fd];
 }
 
 /* Some send just enough to stay: how long have they been about this request? */
 static long
-arriving_ms(struct bufferevent *connection)
+arriving_ms(struct bufferevent *connection, size_t more)
 {
-	int64_t    *since = arrival_of(connection);
+	Arrival    *arrival = arrival_of(connection);
 
-	if (since == NULL)
-		return 0;
-	if (*since == 0)
-		*since = now_ms();
-	return (long) (now_ms() - *since);
+	if (arrival->since == 0)
+		arrival->since = now_ms();
+	arrival->bytes += more;
+	return (long) (now_ms() - arrival->since);
 }
 
 void
 connection_request_came(struct evhttp_connection *http)
 {
-	int64_t    *since = arrival_of(evhttp_connection_get_bufferevent(http));
+	struct bufferevent *connection = evhttp_connection_get_bufferevent(http);
 
-	if (since != NULL)
-		*since = 0;
+	if (bufferevent_getfd(connection) >= 0)
+		*arrival_of(connection) = (Arrival) {0};
 }
 
 static void
@@ -231,9 +234,9 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn
 	size_t		pending = evbuffer_get_length(input);
 	size_t		limit = (size_t) the_options->max_held;
 
-	if (info->n_added == 0)
+	if (info->n_added == 0 || bufferevent_getfd(connection) < 0)
 		return;
-	if (arriving_ms(connection) > the_options->receive_timeout)
+	if (arriving_ms(connection, info->n_added) > the_options->receive_timeout)
 		cut_off(connection, 408, METRICS_CUT_SLOW);
 	else if (pending > (size_t) the_options->max_body + (size_t) the_options->max_headers + READ_AHEAD)
 		cut_off(connection, 413, METRICS_CUT_LARGE);
@@ -250,10 +253,8 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn
 static void
 on_first_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *connection)
 {
-	int64_t    *since = arrival_of(connection);
-
-	if (since != NULL)
-		*since = 0;
+	if (bufferevent_getfd(connection) >= 0)
+		*arrival_of(connection) = (Arrival) {0};
 	evbuffer_remove_cb(input, on_first_input, connection);
 	evbuffer_add_cb(input, on_input, connection);
 	on_input(input, info, connection);
@@ -270,27 +271,39 @@ status_of(struct evbuffer *output)
 	return sscanf(line, "HTTP/1.%*c %3d", &status) == 1 ? status : 0;
 }
 
+/* A head that was too large is to the library what it cannot read. */
+static int
+mend_status(struct evbuffer *output, int status, const Arrival *arrival)
+{
+	if (status != 400 || arrival->bytes <= (size_t) the_options->max_headers)
+		return status;
+	evbuffer_drain(output, evbuffer_get_length(output));
+	evbuffer_add_printf(output, "HTTP/1.1 431 Request Header Fields Too Large\r\n");
+	return 431;
+}
+
 /*
  * The library's own refusals begin with the status line, and our headers go
  * behind it.  It answers one request at a time, so its line comes into an empty
- * buffer; "100 Continue" is no answer yet.
+ * buffer; "100 Continue" is no answer yet.  Who is refused may still be sending.
  */
 static void
 on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *connection)
 {
+	int			fd = bufferevent_getfd(connection);
 	int			status;
 
-	if (is_own_reply || info->n_added == 0 || info->orig_size != 0)
+	if (is_own_reply || info->n_added == 0 || info->orig_size != 0 || fd < 0)
 		return;
 	status = status_of(output);
 	if (status < 400)
 		return;
 	is_own_reply = true;
+	status = mend_status(output, status, arrival_of(connection));
 	evbuffer_add_printf(output, "%s%s", reply_safety_lines(), the_options->hsts ? reply_hsts_line() : "");
 	is_own_reply = false;
-	note_refusal(bufferevent_getfd(connection), status);
-	if (status == 413)
-		linger_on(bufferevent_getfd(connection));
+	note_refusal(fd, status);
+	linger_on(fd);
 }
 
 void

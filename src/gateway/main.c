@@ -67,12 +67,14 @@ raise_descriptor_limit(Options *options)
 {
 	long		others = 2 * options->pool + SPARE_DESCRIPTORS;
 	struct rlimit limit;
+	rlim_t		wanted;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
-	limit.rlim_cur = limit.rlim_max;
+	wanted = (rlim_t) (options->max_connections + others);
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur >= (rlim_t) (options->max_connections + others))
+	if (limit.rlim_cur == wanted)
 		return;
 	options->max_connections = (long) limit.rlim_cur > 2 * others ? (long) limit.rlim_cur - others : others;
 	fprintf(stderr, "wacta-gateway: only %ld descriptors for clients: raise the limit (LimitNOFILE)\n",
@@ -175,6 +177,7 @@ static void
 run(Gateway *gateway, JwtKeys *keys)
 {
 	PoolConfig	config = pool_config(&gateway->options);
+	PoolFigures figures;
 	struct event *signals[3];
 	Pool	   *pool;
 	int			i;
@@ -184,11 +187,12 @@ run(Gateway *gateway, JwtKeys *keys)
 	gateway->give_up = evtimer_new(gateway->base, on_give_up, gateway);
 	access_start(gateway->base);
 	connection_start(gateway->base, &gateway->options);
-	metrics_start();
 	pool = pool_start(gateway->base, &config);
 	gateway->server = server_start(gateway->base, &gateway->options, keys, pool);
 	listen_all(gateway->base, &gateway->options, gateway->server);
 	fflush(stdout);
+	figures = pool_figures(pool);
+	metrics_start(&figures);
 	service_start(gateway->base);
 	event_base_dispatch(gateway->base);
 	access_stop();

@@ -50,9 +50,9 @@ open_descriptors(void)
 }
 
 void
-metrics_start(void)
+metrics_start(const PoolFigures *pool)
 {
-	own_descriptors = open_descriptors();
+	own_descriptors = open_descriptors() - pool->sockets;
 }
 
 void

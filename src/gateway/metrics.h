@@ -35,7 +35,7 @@ typedef struct MetricsNow
 } MetricsNow;
 
 /* Before clients connect: what is open now is no client's. */
-extern void metrics_start(void);
+extern void metrics_start(const PoolFigures *pool);
 extern void metrics_note(MetricsEvent event);
 
 /* A request has been answered; route is NULL if it found none. */

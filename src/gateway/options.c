@@ -91,7 +91,7 @@ static const Option table[] = {
 	"longest time that a request may take to arrive, then 408"},
 	{"stop-timeout", KIND_TIME, AT(stop_timeout), "TIME", "30s", LIVE,
 	"on SIGTERM, longest wait for requests already begun"},
-	{"max-connections", KIND_COUNT, AT(max_connections), "N", "20000", FIXED,
+	{"max-connections", KIND_COUNT, AT(max_connections), "N", "15000", FIXED,
 	"descriptors that clients may take; more of them wait to be\n"
 	"accepted, and from half on the idle are dropped early"},
 	{"max-body", KIND_SIZE, AT(max_body), "SIZE", "4MB", FIXED,

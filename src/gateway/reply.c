@@ -24,14 +24,17 @@ typedef struct StatusRule
 	int			status;
 } StatusRule;
 
-/* The first that fits counts. */
+/*
+ * The first that fits counts.  PostgREST has 500 for a lock that was not to be had
+ * in time; but nothing is broken then, and later it will work.
+ */
 static const StatusRule status_rules[] = {
 	{"08", 503}, {"09", 500}, {"0L", 403}, {"0P", 403},
 	{"23503", 409}, {"23505", 409}, {"21", 500},
 	{"25006", 405}, {"25", 500}, {"28", 403}, {"2D", 500},
 	{"38", 500}, {"39", 500}, {"3B", 500}, {"40", 500},
 	{"42883", 404}, {"42P01", 404}, {"42P17", 500},
-	{"53400", 500}, {"53", 503}, {"54", 500}, {"55", 500},
+	{"53400", 500}, {"53", 503}, {"54", 500}, {"55P03", 503}, {"55", 500},
 	{"57P0", 503}, {"57", 500}, {"58", 500},
 	{"F0", 500}, {"HV", 500}, {"P0001", 400}, {"P0", 500}, {"XX", 500},
 };

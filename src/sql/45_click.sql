@@ -197,8 +197,12 @@ BEGIN
   END IF;
   PERFORM wacta.record_consent($1, 'granted', 'interested', $5 || jsonb_build_object('via', $4), $6);
   SELECT * INTO p FROM wacta.project pr WHERE pr.project_id = $2;
-  IF p.brochure_link IS NOT NULL OR p.brochure_media_id IS NOT NULL THEN
+  IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
+    NULL;
+  ELSIF EXISTS (SELECT FROM wacta.channel c WHERE c.is_default) THEN
     PERFORM wacta.enqueue($1, 'brochure', p.brochure_template_id, '{}', $2);
+  ELSE                                                   -- the yes counts all the same
+    PERFORM wacta.add_note($1, 'The brochure was not sent: there is no channel to send from');
   END IF;
   PERFORM wacta.schedule_follow_up($1, CASE $4 WHEN 'call' THEN 'Interested in a call' ELSE 'Interested via WhatsApp' END);
 END
@@ -290,6 +294,7 @@ BEGIN
   SELECT array_agg(k.click_id) FILTER (WHERE k.kind = 'tap') INTO ids
     FROM wacta.click k
    WHERE k.lead_id = $1 AND k.clicked_at > since AND k.via = 'link' AND k.kind IN ('tap', 'scanner')
+     AND k.evidence ->> 'explicit' IS DISTINCT FROM 'true'
      AND k.evidence ->> 'agent' IS NOT DISTINCT FROM $2 ->> 'agent' AND k.evidence ->> 'network' IS NOT DISTINCT FROM $2 ->> 'network'
   HAVING count(DISTINCT k.action) > 1;
   IF ids IS NULL THEN
@@ -309,8 +314,9 @@ CREATE FUNCTION wacta.record_click(token text, action text DEFAULT NULL, lead_id
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  t    record;
-  kind text := wacta.inert_kind($4);
+  t        record;
+  kind     text := wacta.inert_kind($4);
+  explicit boolean := coalesce(($4 ->> 'explicit')::boolean, false);
 BEGIN
   SELECT * INTO t FROM wacta.examine_link($1, $2, $3);
   first_time := false;
@@ -325,8 +331,8 @@ BEGIN
   END IF;
   decision := t.action;
   SELECT d.first_time, d.page INTO first_time, page
-    FROM wacta.decide(t.lead_id, t.message_id, t.action, 'link', coalesce(($4 ->> 'explicit')::boolean, false), coalesce($4, '{}')) d;
-  IF $4 ?| '{agent,network}' THEN
+    FROM wacta.decide(t.lead_id, t.message_id, t.action, 'link', explicit, coalesce($4, '{}')) d;
+  IF NOT explicit AND $4 ?| '{agent,network}' THEN       -- who presses a button of the page has read it
     PERFORM wacta.mark_scanner(wacta.living_lead(t.lead_id), $4);
   END IF;
 END
@@ -335,4 +341,4 @@ COMMENT ON FUNCTION wacta.record_click(text, text, bigint, jsonb) IS
 'Applies a tap on a link: verifies its token and makes the transition, all in this transaction.
 decision: interested, not_interested, refused, or none for a visit that never decides (HEAD, prefetch, an agent of wacta.preview_agent);
 page: the page to show. A refused token changes nothing and is audited in wacta.token_refusal. evidence: what is known of the visit
-(method, agent, network, purpose); {"explicit": true} for a yes on the page itself.';
+(method, agent, network, purpose); {"explicit": true} for a button of the page itself.';

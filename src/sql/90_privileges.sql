@@ -57,13 +57,13 @@ BEGIN
       wacta.record_click(text, text, bigint, jsonb), wacta.record_visit(text, text, bigint, jsonb), wacta.opt_out(bigint, text), wacta.opt_in(bigint, text),
       wacta.schedule_follow_up(bigint, text, timestamptz), wacta.close_follow_up(bigint, text),
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
-      wacta.lint_template(jsonb, text),
+      wacta.lint_template(jsonb, text), wacta.save_template(jsonb, text), wacta.write_template(text, text, text),
       wacta.analytics(integer) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
       wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
-      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule TO %1$I
+      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request TO %1$I
   $$, role);
   PERFORM wacta.grant_monitor(role);
 END
@@ -84,7 +84,7 @@ BEGIN
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text, text, text), wacta.read_call(text, text),
       wacta.add_ivr_rule(integer, text, text, text, text, text, text, integer, text, text), wacta.add_project(text, text, text, text, text, text, text),
-      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
+      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.submit_template(integer, text), wacta.add_staff(text, text, text, text),
       wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
       wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
       wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text), wacta.plain_words(text),

@@ -21,7 +21,7 @@ CREATE TABLE public.written (
 );
 GRANT SELECT, INSERT ON public.written TO stub_anon, stub_agent;
 CREATE TABLE public.closed (secret text);
-CREATE TABLE public.visited (token text, seen json);
+CREATE TABLE public.visited (token text, seen json, at timestamptz DEFAULT clock_timestamp());
 GRANT INSERT ON public.visited TO stub_anon, stub_agent;
 
 -- All that a function can learn about its request.

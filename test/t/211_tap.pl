@@ -280,6 +280,18 @@ sub test_no_waiting
 	return;
 }
 
+# A gateway that is told to stop finishes the records as well.
+sub test_stop
+{
+	my $lead = lead();
+	sql(q(CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$;
+		CREATE TRIGGER slowly BEFORE INSERT ON wacta.click FOR EACH ROW EXECUTE FUNCTION slowly()));
+	is(ask(GET => link_to($lead, 'interested'))->{status}, 200, 'a page is answered');
+	is($gateway->stop, 0, 'the gateway stops');
+	is(clicks($lead), 'interested view', 'and has recorded the visit');
+	return;
+}
+
 sub prepare
 {
 	sql(q(SELECT wacta.add_signing_key(), wacta.add_channel('main', 'meta', '1065'), wacta.pause_channel('main', 'a test')));
@@ -304,4 +316,5 @@ sql(q(UPDATE wacta.config SET click_mode = 'auto'));
 test_mangled();
 test_negotiation();
 test_no_waiting();
+test_stop();
 done_testing();
