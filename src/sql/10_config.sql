@@ -51,6 +51,7 @@ CREATE TABLE wacta.config (
   default_country   text     NOT NULL DEFAULT 'IN',
   time_zone         text     NOT NULL DEFAULT 'Asia/Kolkata',
   click_mode        text     NOT NULL DEFAULT 'auto'   CHECK (click_mode IN ('auto', 'confirm', 'direct')),
+  scanner_window    interval NOT NULL DEFAULT '5 seconds' CHECK (scanner_window >= '0' AND scanner_window <= '1 hour'),
   link_style        text     NOT NULL DEFAULT 'signed' CHECK (link_style IN ('signed', 'seed')),
   link_ttl          interval          DEFAULT '90 days',
   seed_link_ttl     interval,
@@ -92,7 +93,8 @@ CREATE TABLE wacta.config (
 COMMENT ON TABLE wacta.config IS 'The one row of settings of this database; change it with UPDATE as wacta_admin.';
 COMMENT ON COLUMN wacta.config.base_url IS 'Where customers reach the front door, without a slash at the end.';
 COMMENT ON COLUMN wacta.config.default_country IS 'ISO code of the country whose numbers come without a country code (see wacta.country).';
-COMMENT ON COLUMN wacta.config.click_mode IS 'auto: the page posts itself; confirm: a button always; direct: a front door that can (not the gateway yet) turns the GET into the POST.';
+COMMENT ON COLUMN wacta.config.click_mode IS 'auto: the page posts itself; confirm: a button always; direct: the front door turns the GET into the POST.';
+COMMENT ON COLUMN wacta.config.scanner_window IS 'Both buttons within this time from one visitor are a scanner''s; 0: nobody is taken for one.';
 COMMENT ON COLUMN wacta.config.link_style IS 'signed: BASE/t/<token>; seed: BASE/track/<lead_id>/?token=…&action=….';
 COMMENT ON COLUMN wacta.config.link_ttl IS 'How long a signed link works; NULL: until its key is retired.';
 COMMENT ON COLUMN wacta.config.seed_link_ttl IS 'How long a link in the seed format works; NULL: until its key is retired.';

@@ -16,6 +16,7 @@ CREATE TABLE wacta.template (
   quality        text,
   held_reason    text,
   lint           jsonb,
+  for_project    integer,
   created_at     timestamptz NOT NULL DEFAULT wacta.now(),
   verdict        text NOT NULL GENERATED ALWAYS AS (CASE WHEN status IN ('APPROVED', 'FLAGGED') THEN 'send'
                                                          WHEN status IN ('REJECTED', 'DISABLED', 'DELETED') THEN 'fail' ELSE 'wait' END) STORED,
@@ -24,7 +25,9 @@ CREATE TABLE wacta.template (
 COMMENT ON TABLE wacta.template IS 'Message templates as the provider knows them, with what fills them.';
 COMMENT ON COLUMN wacta.template.body_values IS 'What stands for {{1}}, {{2}}, … of the body: customer_name, project_name, brand, or a key of the message''s variables.';
 COMMENT ON COLUMN wacta.template.button_actions IS 'The action of each URL button with a variable, in their order; without any, of each quick reply.';
-COMMENT ON COLUMN wacta.template.status IS 'The provider''s status; only APPROVED templates are sent, and FLAGGED ones, whose quality is low.';
+COMMENT ON COLUMN wacta.template.status IS
+'The provider''s status, before that DRAFT and SUBMITTED; only APPROVED templates are sent, and FLAGGED ones, whose quality is low.';
+COMMENT ON COLUMN wacta.template.for_project IS 'The project whose template it becomes when it is approved.';
 COMMENT ON COLUMN wacta.template.verdict IS 'What its status means for its messages: send; fail, for it is gone; wait, for it is in review or paused.';
 COMMENT ON COLUMN wacta.template.status_reason IS 'Why the provider gave it this status.';
 COMMENT ON COLUMN wacta.template.provider_id IS 'The provider''s id of it, as its webhooks tell.';

@@ -121,6 +121,9 @@ BEGIN
   PERFORM FROM wacta.message m WHERE m.lead_id = $1 ORDER BY m.message_id FOR UPDATE;      -- as all lock them
   UPDATE wacta.message m SET lead_id = $2 WHERE m.lead_id = $1;
   UPDATE wacta.attempt a SET lead_id = $2 WHERE a.lead_id = $1;
+  DELETE FROM wacta.click k USING wacta.click x                                  -- visits of the same hour are one
+   WHERE k.lead_id = $1 AND k.kind NOT IN ('tap', 'scanner') AND x.lead_id = $2 AND (x.action, x.kind) = (k.action, k.kind)
+     AND date_bin('1 hour', x.clicked_at, '2000-01-01 00:00+00') = date_bin('1 hour', k.clicked_at, '2000-01-01 00:00+00');
   UPDATE wacta.click k SET lead_id = $2 WHERE k.lead_id = $1;
   UPDATE wacta.ivr_call c SET lead_id = $2 WHERE c.lead_id = $1;
   PERFORM wacta.move_reached($1, $2);

@@ -30,6 +30,7 @@ CREATE FUNCTION wacta.courier_start(p_courier integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM wacta.reap_requests(p_courier);
   -- what this courier's former incarnation had in hand: whether it went out, nobody here knows
   RETURN wacta.lose_attempts(ARRAY(
     SELECT a.ctid FROM wacta.attempt a
@@ -112,6 +113,7 @@ BEGIN
   UPDATE wacta.channel c SET status = 'active', status_reason = NULL, paused_until = NULL
    WHERE c.channel_id = ANY (ARRAY(SELECT p.channel_id FROM wacta.channel p WHERE p.status = 'paused' AND p.paused_until <= wacta.now()
                                       FOR NO KEY UPDATE SKIP LOCKED));
+  PERFORM wacta.reap_requests();
   IF NOT wacta.inbox_is_served() THEN                    -- there is no room for another worker
     PERFORM wacta.replay_waiting(), wacta.inbox_tend();
   END IF;
@@ -361,6 +363,9 @@ BEGIN
     room := room - n;
     p_busy := p_busy || array_fill(sender.channel_id, ARRAY[n]);
   END LOOP;
+  IF room > 0 THEN
+    RETURN QUERY SELECT * FROM wacta.claim_requests(p_courier, room, now_at);
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_claim(integer, integer, integer[]) IS
@@ -376,22 +381,22 @@ DECLARE
   c     wacta.channel;
   token bytea;
 BEGIN
-  SELECT * INTO c FROM wacta.channel WHERE channel.channel_id = p_channel_id;
+  SELECT * INTO c FROM wacta.channel WHERE channel.channel_id = abs(p_channel_id);
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  SELECT s INTO token FROM wacta.secrets(p_channel_id, NULL, 'access_token') s LIMIT 1;
+  SELECT s INTO token FROM wacta.secrets(c.channel_id, NULL, 'access_token') s LIMIT 1;
   IF token IS NULL THEN
     RAISE EXCEPTION 'channel "%" has no access token', c.name USING ERRCODE = '55000',
       HINT = 'Set one with wacta.set_credential_file().';
   END IF;
   revision := c.revision;
-  url := wacta.channel_url(c);
+  url := CASE WHEN p_channel_id > 0 THEN wacta.channel_url(c) ELSE wacta.management_url(c) END;
   headers := ARRAY['Content-Type: application/json', c.auth_header || ': ' || c.auth_prefix || convert_from(token, 'UTF8')];
   RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_channel(integer) IS 'URL and headers of a channel''s requests, the access token among them.';
+COMMENT ON FUNCTION wacta.courier_channel(integer) IS 'URL and headers of a channel''s requests, the access token among them; with a minus, of those to its management API.';
 
 CREATE FUNCTION wacta.courier_wait() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -399,7 +404,7 @@ AS $$
 DECLARE
   now_at timestamptz := wacta.now();
 BEGIN
-  RETURN (
+  RETURN least(wacta.request_wait(now_at), (
     SELECT CASE WHEN min(due) <= now_at THEN coalesce(wacta.turn_wait(), 0)
                 ELSE least(86400000, ceil(extract(epoch FROM min(due) - now_at) * 1000), wacta.turn_wait())::integer END
       FROM wacta.channel ch
@@ -409,7 +414,7 @@ BEGIN
                           ORDER BY q.due_at LIMIT 1) first
      CROSS JOIN LATERAL (SELECT greatest(first.due_at, CASE WHEN ch.status = 'paused' THEN ch.paused_until END) AS due) d
      WHERE t.held_because IS NULL AND (ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until IS NOT NULL))
-    HAVING count(*) > 0);
+    HAVING count(*) > 0));
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message that may be sent is due and its sender has a turn; NULL when there is none.';
+COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message that may be sent is due and its sender has a turn, or another request is due; NULL when there is none.';

@@ -32,7 +32,7 @@ BEGIN
          (SELECT count(DISTINCT k.lead_id) AS clickers,
                  count(DISTINCT k.lead_id) FILTER (WHERE k.action = 'interested') AS interested,
                  count(DISTINCT k.lead_id) FILTER (WHERE k.action = 'not_interested') AS not_interested
-            FROM wacta.click k WHERE k.effective AND k.clicked_at >= since) c;
+            FROM wacta.click k WHERE k.effective AND k.kind = 'tap' AND k.clicked_at >= since) c;
 END
 $$;
 COMMENT ON FUNCTION wacta.analytics(integer) IS
@@ -53,7 +53,7 @@ CREATE VIEW wacta.daily_funnel AS
    CROSS JOIN wacta.message m
     LEFT JOIN wacta.project p USING (project_id)
     LEFT JOIN wacta.template t ON t.template_id = m.template_id
-    LEFT JOIN LATERAL (SELECT x.action FROM wacta.click x WHERE (x.lead_id, x.message_id) = (m.lead_id, m.message_id) AND x.effective
+    LEFT JOIN LATERAL (SELECT x.action FROM wacta.click x WHERE (x.lead_id, x.message_id) = (m.lead_id, m.message_id) AND x.effective AND x.kind = 'tap'
                         ORDER BY x.click_id DESC LIMIT 1) k ON true
    WHERE m.purpose = 'pitch'
    GROUP BY 1, 2, 3;
@@ -66,12 +66,13 @@ CREATE VIEW wacta.recent_ivr_call AS
 COMMENT ON VIEW wacta.recent_ivr_call IS 'Calls with their leads; ORDER BY processed_at IS NOT NULL, started_at DESC shows the unprocessed ones first.';
 
 CREATE VIEW wacta.recent_interaction AS
-  SELECT k.click_id, k.clicked_at, k.lead_id, l.name, i.value AS phone, k.action, k.via, k.effective, l.status AS lead_status, l.stage, k.message_id, p.name AS project
+  SELECT k.click_id, k.clicked_at, k.lead_id, l.name, i.value AS phone, k.action, k.via, k.kind, k.effective, l.status AS lead_status, l.stage, k.message_id, p.name AS project
     FROM wacta.click k JOIN wacta.lead l USING (lead_id)
     LEFT JOIN LATERAL (SELECT x.value FROM wacta.lead_identity x WHERE x.lead_id = k.lead_id AND x.kind = 'phone'
                         ORDER BY x.created_at, x.value LIMIT 1) i ON true
-    LEFT JOIN wacta.project p ON p.project_id = k.project_id;
-COMMENT ON VIEW wacta.recent_interaction IS 'Taps with the lead as it is now.';
+    LEFT JOIN wacta.project p ON p.project_id = k.project_id
+   WHERE k.kind IN ('tap', 'scanner');
+COMMENT ON VIEW wacta.recent_interaction IS 'Decisions, a scanner''s among them, with the lead as it is now.';
 
 CREATE VIEW wacta.recent_reply AS
   SELECT r.reply_id, r.replied_at, r.lead_id, l.name, i.value AS phone, l.status AS lead_status, r.type, r.said, r.meaning, r.effective,
