@@ -67,6 +67,7 @@ CREATE TABLE wacta.config (
   pair_interval     interval          DEFAULT '6 seconds' CHECK (pair_interval > '0' AND pair_interval <= '1 day'),
   pair_burst        integer NOT NULL DEFAULT 45 CHECK (pair_burst BETWEEN 1 AND 1000),
   lease             interval NOT NULL DEFAULT '5 minutes',
+  scheduler         text     NOT NULL DEFAULT 'off' CHECK (scheduler IN ('off', 'timer', 'pg_cron')),
   follow_up_delay   interval NOT NULL DEFAULT '15 minutes',
   session_ttl       interval NOT NULL DEFAULT '12 hours',
   refusal_retention interval NOT NULL DEFAULT '30 days',
@@ -106,6 +107,7 @@ COMMENT ON COLUMN wacta.config.unlisted_tries IS 'How often a message is tried t
 COMMENT ON COLUMN wacta.config.pair_interval IS 'A sender sends one person one message in this time, on average; NULL: no limit.';
 COMMENT ON COLUMN wacta.config.pair_burst IS 'How many of these a sender may send one person at once.';
 COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this long is in doubt; must exceed wacta.request_timeout.';
+COMMENT ON COLUMN wacta.config.scheduler IS 'Who runs the jobs of wacta.schedule; set by wacta.install_schedule() and remove_schedule() alone.';
 COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
 COMMENT ON COLUMN wacta.config.inbox_retention IS 'How long applied webhooks are kept, bodies and all; NULL: for ever.';
 COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these withdraws consent. All lists are kept as wacta.plain_words() has them: case, punctuation, emoji and ways of writing do not matter.';

@@ -147,6 +147,7 @@ CREATE TABLE wacta.follow_up (
 COMMENT ON TABLE wacta.follow_up IS 'Calls to make: due in the project''s sales hours, open until they have an outcome.';
 COMMENT ON COLUMN wacta.follow_up.announced_at IS 'When wacta.announce_follow_ups() found it due; NULL: it is not due, or nobody has looked.';
 CREATE INDEX follow_up_open ON wacta.follow_up (due_at) WHERE closed_at IS NULL;
+CREATE INDEX follow_up_to_announce ON wacta.follow_up (due_at) WHERE closed_at IS NULL AND announced_at IS NULL;
 
 -- No foreign key: the word of a lead that was merged into another one stays where it was written.
 CREATE TABLE wacta.consent_event (

@@ -84,11 +84,10 @@ END
 $$;
 COMMENT ON FUNCTION wacta.expiry_reason(wacta.message) IS 'Why a queued message that expires now was not sent in time.';
 
-CREATE FUNCTION wacta.courier_reap() RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.expire_messages() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  lost    bigint := wacta.reap_leases();
   now_at  timestamptz := wacta.now();                    -- a constant can be looked up in an index, a volatile function cannot
   expired bigint;
 BEGIN
@@ -100,6 +99,17 @@ BEGIN
                           LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) x
      LIMIT 1000));
   GET DIAGNOSTICS expired = ROW_COUNT;
+  RETURN expired;
+END
+$$;
+COMMENT ON FUNCTION wacta.expire_messages() IS 'Expires up to 1,000 queued messages that are past their time; returns how many.';
+
+CREATE FUNCTION wacta.courier_reap() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  ended bigint := wacta.reap_leases() + wacta.expire_messages();
+BEGIN
   UPDATE wacta.channel c SET status = 'active', status_reason = NULL, paused_until = NULL
    WHERE c.channel_id = ANY (ARRAY(SELECT p.channel_id FROM wacta.channel p WHERE p.status = 'paused' AND p.paused_until <= wacta.now()
                                       FOR NO KEY UPDATE SKIP LOCKED));
@@ -107,7 +117,7 @@ BEGIN
   IF NOT wacta.inbox_is_served() THEN                    -- there is no room for another worker
     PERFORM wacta.replay_waiting(), wacta.inbox_tend();
   END IF;
-  RETURN lost + expired;
+  RETURN ended;
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_reap() IS

@@ -133,7 +133,7 @@ AS $$
     FROM (SELECT * FROM wacta.account_event x WHERE x.alert AND x.acknowledged_at IS NULL ORDER BY x.told_at LIMIT 100) e
     LEFT JOIN wacta.channel c USING (channel_id) LEFT JOIN wacta.template t ON t.template_id = e.template_id
   UNION ALL
-  SELECT 'warning', 'calls_wait', '', c.started_at, 'calls have been waiting for ten minutes', 'See that wacta.process_ivr() is run every minute.'
+  SELECT 'warning', 'calls_wait', '', c.started_at, 'calls have been waiting for ten minutes', 'Run wacta.install_schedule(), or call wacta.process_ivr() every minute.'
     FROM (SELECT x.started_at FROM wacta.ivr_call x WHERE x.processed_at IS NULL AND x.waits_until IS NULL ORDER BY x.started_at LIMIT 1) c
    WHERE c.started_at < wacta.now() - interval '10 minutes'
 $$;
@@ -202,7 +202,7 @@ CREATE FUNCTION wacta.find_alerts() RETURNS TABLE (severity text, alert text, ob
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
-  SELECT * FROM wacta.courier_alerts() UNION ALL SELECT * FROM wacta.inbox_alerts() UNION ALL SELECT * FROM wacta.site_alerts() UNION ALL SELECT * FROM wacta.sender_alerts()
+  SELECT * FROM wacta.courier_alerts() UNION ALL SELECT * FROM wacta.inbox_alerts() UNION ALL SELECT * FROM wacta.site_alerts() UNION ALL SELECT * FROM wacta.job_alerts() UNION ALL SELECT * FROM wacta.sender_alerts()
 $$;
 COMMENT ON FUNCTION wacta.find_alerts() IS 'The rows of the view wacta.alert.';
 CREATE VIEW wacta.alert AS SELECT * FROM wacta.find_alerts();
