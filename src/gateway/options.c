@@ -373,12 +373,13 @@ find_negated(const char *name)
 static int
 read_flag(Options *options, int left, char **words)
 {
-	const char *flag = words[0] + 2;
+	bool		is_flag = strncmp(words[0], "--", 2) == 0;
+	const char *flag = is_flag ? words[0] + 2 : "";
 	size_t		len = strcspn(flag, "=");
 	char		name[64] = "";
 	const Option *option;
 
-	if (strncmp(words[0], "--", 2) != 0)
+	if (!is_flag)
 		return refuse("argument", words[0], "settings begin with --");
 	if (len < sizeof(name))
 		memcpy(name, flag, len);

@@ -81,7 +81,7 @@ read_network(char *word, Network *network)
 	if (slash == NULL)
 		return true;
 	bits = strtol(slash, &end, 10);
-	if (end == slash || *end != '\0' || bits < 0)
+	if (end == slash || *end != '\0' || bits < 0 || bits > 128)
 		return false;
 	if (strchr(word, ':') == NULL)
 		bits += V4_BITS;
