@@ -162,7 +162,7 @@ DECLARE
 BEGIN
   UPDATE wacta.lead l
      SET name = coalesce(kept.name, gone.name), project_id = coalesce(kept.project_id, gone.project_id),
-         owner = coalesce(kept.owner, gone.owner), source = coalesce(kept.source, gone.source),
+         owner = coalesce(kept.owner, gone.owner), source = coalesce(kept.source, gone.source), time_zone = coalesce(kept.time_zone, gone.time_zone),
          status = CASE WHEN theirs THEN gone.status ELSE kept.status END, stage = CASE WHEN theirs THEN gone.stage ELSE kept.stage END,
          window_until = greatest(kept.window_until, gone.window_until), created_at = least(kept.created_at, gone.created_at), updated_at = wacta.now()
    WHERE l.lead_id = kept.lead_id;

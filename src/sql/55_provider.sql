@@ -178,7 +178,7 @@ BEGIN
   ELSIF t.template_id IS NULL THEN
     problem := CASE purpose WHEN 'brochure' THEN 'the service window is closed and the project has no brochure template'
                             ELSE 'the message has no template' END;
-  ELSIF t.status NOT IN ('APPROVED', 'FLAGGED') THEN
+  ELSIF t.verdict <> 'send' THEN
     problem := format('template "%s" is %s', t.name, t.status);
   ELSE
     content := jsonb_build_object('type', 'template', 'template', wacta.template_object(t, variables, p));

@@ -122,10 +122,10 @@ COMMENT ON FUNCTION wacta_http.link_part(text) IS 'A part of a link without what
 CREATE FUNCTION wacta_http.other_answer(token text, action text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, wacta.now(), t.expires_at, t.key_id) END
+  SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, t.issued_at, t.expires_at, t.key_id) END
     FROM wacta.token_check($1) t WHERE t.reason IS NULL
 $$;
-COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead: the same key and no later expiry.';
+COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead: with the same key and times, so that a page is the same each time.';
 
 CREATE FUNCTION wacta_http.other_button(page text, project text, token text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

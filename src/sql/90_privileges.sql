@@ -62,8 +62,8 @@ BEGIN
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
-      wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
-      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request TO %1$I
+      wacta.schedule, wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap TO %1$I
   $$, role);
   PERFORM wacta.grant_monitor(role);
 END
@@ -88,17 +88,18 @@ BEGIN
       wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
       wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
       wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text), wacta.plain_words(text),
-      wacta.plain_word_list(text[]), wacta.send_now(text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
+      wacta.plain_word_list(text[]), wacta.send_now(text), wacta.rebuild_queue(), wacta.install_schedule(text), wacta.remove_schedule(), wacta.run_job(text, text), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
       wacta.receive_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
-    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price TO %1$I;
+    GRANT UPDATE (every, enabled) ON wacta.schedule TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price, wacta.quiet_hours, wacta.frequency_cap TO %1$I;
     GRANT UPDATE (severity) ON wacta.template_rule TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
     GRANT INSERT (name, people_per_day), UPDATE (name, people_per_day) ON wacta.portfolio TO %1$I;
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
-    GRANT UPDATE (name, project_id, status, stage, owner, source, updated_at) ON wacta.lead TO %1$I;
+    GRANT UPDATE (name, project_id, status, stage, owner, source, time_zone, updated_at) ON wacta.lead TO %1$I;
     GRANT UPDATE (status, status_reason, paused_until, is_default, account_id, display_phone, api_version, max_rate, portfolio_id, daily_budget) ON wacta.channel TO %1$I;
     GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.ivr_word, wacta.error_rule, wacta.account_rule,
       wacta.inbox, wacta.webhook_refusal, wacta.token_refusal, wacta.suppressed_identity, wacta.erasure,
@@ -124,7 +125,7 @@ BEGIN
       wacta.courier_start(integer), wacta.courier_claim(integer, integer, integer[]), wacta.courier_channel(integer), wacta.courier_wait(),
       wacta.courier_reap(), wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[], timestamptz[]),
       wacta.inbox_apply_due(integer, timestamptz), wacta.inbox_take(), wacta.inbox_apply(bigint), wacta.inbox_failed(bigint, text, text),
-      wacta.inbox_tend() TO %1$I
+      wacta.inbox_tend(), wacta.take_due_job(), wacta.run_job(text, text) TO %1$I
   $$, role);
   PERFORM wacta.wake_launcher();      -- a worker may have been waiting for these rights
 END
