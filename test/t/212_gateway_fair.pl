@@ -32,18 +32,20 @@ my @few = ('--limit-burst', 20, '--limit-rate', 1, '--limit-login', 10);
 my $gateway = WactaGateway->start($node, arguments => [ '--trusted-proxies', '127.0.0.1', @few ]);
 is(statuses($gateway, 100, GET => '/t/x', from('203.0.113.1')), '200 x 100', 'what is good costs nothing');
 like(statuses($gateway, 25, GET => '/nowhere', from('203.0.113.1')), qr/^404 x 2[0-2], 429 x [345]$/, 'what is refused costs a point');
-my $limited = $gateway->request(GET => '/t/x', from('203.0.113.1', { accept => 'text/html' }));
-is($limited->{status}, 429, 'then nothing is answered');
+my $limited = $gateway->request(GET => '/login/', from('203.0.113.1', { accept => 'text/html' }));
+is($limited->{status}, 429, 'then strangers are not answered');
 like($limited->{headers}{'retry-after'}, qr/^[1-5]$/, 'for some seconds');
 like($limited->{content}, qr/try again/, 'with a page that says so');
-is($gateway->request(GET => '/t/x', from('::ffff:203.0.113.1'))->{status}, 429, 'an address has one bucket, however it is written');
-is($gateway->request(GET => '/t/x', from('203.0.113.2'))->{status}, 200, 'others are served');
+is($gateway->request(GET => '/t/x', from('203.0.113.1'))->{status}, 200, 'save for a good link: others share the address');
+is($gateway->request(POST => '/t/status-403', from('203.0.113.1'))->{status}, 429, 'but not a bad one');
+is($gateway->request(GET => '/login/', from('::ffff:203.0.113.1'))->{status}, 429, 'an address has one bucket, however it is written');
+is($gateway->request(GET => '/login/', from('203.0.113.2'))->{status}, 200, 'others are served');
 is($gateway->request(GET => '/health/', from('203.0.113.1'))->{status}, 200, 'who watches over us is always answered');
 my $signed_in = { authorization => 'Bearer ' . jwt({ role => 'stub_agent' }) };
-is($gateway->request(GET => '/t/x', from('203.0.113.1', $signed_in))->{status}, 200, 'and who is signed in');
+is($gateway->request(GET => '/interactive-analytics/', from('203.0.113.1', $signed_in))->{status}, 200, 'and who is signed in');
 is($gateway->request(GET => '/t/x', from('203.0.113.1', { authorization => 'Bearer x' }))->{status}, 401, 'a token that does not hold is refused');
-is($gateway->request(GET => '/t/x', from('203.0.113.1', { authorization => 'Basic eDp5', cookie => 'wacta_session=x' }))->{status}, 429, 'and one that is none helps nobody');
-ok(until_true(sub { $gateway->request(GET => '/t/x', from('203.0.113.1'))->{status} == 200 }, 15), 'time heals');
+is($gateway->request(GET => '/login/', from('203.0.113.1', { authorization => 'Basic eDp5', cookie => 'wacta_session=x' }))->{status}, 429, 'and one that is none helps nobody');
+ok(until_true(sub { $gateway->request(GET => '/login/', from('203.0.113.1'))->{status} == 200 }, 15), 'time heals');
 my ($limited_total) = $gateway->request(GET => '/metrics')->{content} =~ /^wacta_gateway_limited_total (\d+)$/m;
 cmp_ok($limited_total, '>=', 6, 'it is counted');
 
@@ -54,7 +56,7 @@ is($gateway->request(POST => '/login/', { %{ from('203.0.113.5') }, form => { us
 
 # Of an IPv6 address the first half counts: who has one has 2^64 of them.
 statuses($gateway, 12, GET => '/nowhere', from("2001:db8:1:1::$_")) for 1, 2;
-is($gateway->request(GET => '/t/x', from('2001:db8:1:1:ffff::9'))->{status}, 429, 'a neighbour in the same network');
+is($gateway->request(GET => '/login/', from('2001:db8:1:1:ffff::9'))->{status}, 429, 'a neighbour in the same network');
 is($gateway->request(GET => '/t/x', from('2001:db8:1:2::1'))->{status}, 200, 'another network');
 
 is($gateway->stop, 0, 'it ends');
@@ -64,7 +66,7 @@ my $unnamed = WactaGateway->start($node, arguments => \@few);
 is(statuses($unnamed, 50, GET => '/nowhere', from('203.0.113.1')), '404 x 50', 'so they are not limited');
 is(scalar(() = $unnamed->log_text =~ /trusted-proxies does not name/g), 1, 'and the log says so, once');
 $unnamed->raw("NONSENSE\r\n\r\n") for 1 .. 22;
-is($unnamed->request(GET => '/t/x')->{status}, 429, 'what cannot be read counts as well');
+is($unnamed->request(GET => '/login/')->{status}, 429, 'what cannot be read counts as well');
 is($unnamed->stop, 0, 'it ends');
 
 # The defaults, and none
@@ -75,7 +77,7 @@ my $free = WactaGateway->start($node, arguments => [ '--limit-burst', 0, '--limi
 is(statuses($free, 300, GET => '/nowhere'), '404 x 300', 'no limit');
 is($free->stop, 0, 'it ends');
 my $priced = WactaGateway->start($node, arguments => [ @few, '--limit-request', 5 ]);
-is(statuses($priced, 5, GET => '/t/x'), '200 x 4, 429 x 1', 'a price on good requests');
+is(statuses($priced, 5, GET => '/login/'), '200 x 4, 429 x 1', 'a price on good requests');
 is(statuses($priced, 8, GET => '/t/x', { headers => $signed_in }), '200 x 8', 'save for those who are signed in');
 is($priced->stop, 0, 'it ends');
 
@@ -84,9 +86,9 @@ sub calls_that_wait { return $node->safe_psql('stub', "SELECT count(*) FROM pg_s
 
 sub begin
 {
-	my ($on, $path, $body) = @_;
+	my ($on, $path, $body, $head) = @_;
 	my $socket = $on->socket;
-	syswrite $socket, "POST $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " . length($body // '') . "\r\n\r\n" . ($body // '');
+	syswrite $socket, "POST $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" . ($head // '') . "Content-Length: " . length($body // '') . "\r\n\r\n" . ($body // '');
 	return $socket;
 }
 
@@ -123,4 +125,14 @@ $locker->query_safe('COMMIT');
 $locker->quit;
 like($shared->drain($_, 5), qr{^HTTP/1.1 200}, 'those that waited are served') for @hooks, @signed;
 is($shared->stop, 0, 'it ends');
+
+# Of an address that is limited all links together have one connection.
+my $narrow = WactaGateway->start($node, arguments => [ '--trusted-proxies', '127.0.0.1', @few, '--pool', 4 ]);
+statuses($narrow, 21, GET => '/nowhere', from('203.0.113.1'));
+my @flood = map { begin($narrow, "/t/sleep-0.0$_", '', "X-Forwarded-For: 203.0.113.1\r\n") } 10 .. 40;
+is($narrow->request(POST => '/t/x', from('203.0.113.2'))->{status}, 200, 'others do not notice');
+my %flooded;
+$flooded{$_}++ for map { $narrow->drain($_, 10) =~ m{^HTTP/1.1 (\d+)} } @flood;
+is_deeply(\%flooded, { 200 => 17, 429 => 14 }, 'one runs, some wait, the rest is refused');
+is($narrow->stop, 0, 'it ends');
 done_testing();
