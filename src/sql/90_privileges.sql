@@ -91,7 +91,8 @@ BEGIN
       wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
       wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
       wacta.add_hook(text, regprocedure, text), wacta.remove_hook(text, regprocedure), wacta.remove_hook(integer), wacta.retry_hooks(integer),
-      wacta.trim_events(integer), wacta.set_assignment(text[], text, text, text), wacta.set_away(text, boolean), wacta.assign_leads(integer),
+      wacta.attach_lead_table(regclass, jsonb, boolean), wacta.load_lead_table(regclass, text[], integer), wacta.detach_lead_table(regclass),
+      wacta.sync_lead_tables(integer), wacta.trim_events(integer), wacta.set_assignment(text[], text, text, text), wacta.set_away(text, boolean), wacta.assign_leads(integer),
       wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text), wacta.plain_words(text),
       wacta.plain_word_list(text[]), wacta.send_now(text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
       wacta.receive_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
@@ -102,7 +103,7 @@ BEGIN
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
     GRANT INSERT, UPDATE, DELETE ON wacta.follow_up_result TO %1$I;
     GRANT UPDATE (recorded) ON wacta.event_kind TO %1$I;
-    GRANT SELECT ON wacta.hook, wacta.hook_failure, wacta.event, wacta.assignment_member TO %1$I;
+    GRANT SELECT ON wacta.lead_table, wacta.lead_row, wacta.lead_row_problem, wacta.hook, wacta.hook_failure, wacta.event, wacta.assignment_member TO %1$I;
     GRANT DELETE ON wacta.hook_failure TO %1$I;
     GRANT INSERT (name, people_per_day), UPDATE (name, people_per_day) ON wacta.portfolio TO %1$I;
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
