@@ -130,6 +130,9 @@ BEGIN
     r.seen := NULL;
   END IF;
   l := wacta.lock_lead(r.lead_id);
+  IF r.seen IS NOT NULL THEN                             -- again: whoever held the lead may have passed over this row
+    SELECT x.seen, x.state INTO r.seen, r.state FROM wacta.lead_row x WHERE (x.table_id, x.key) = (t.table_id, $2);
+  END IF;
   changed := (SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') FROM jsonb_each(value) e
                WHERE r.seen IS NULL OR r.seen -> e.key IS DISTINCT FROM to_jsonb(hashtext(e.value #>> '{}')));
   INSERT INTO wacta.lead_row (table_id, key, lead_id, seen) VALUES (t.table_id, $2, l.lead_id, wacta.hashes(value))
@@ -260,10 +263,11 @@ CREATE FUNCTION wacta.push_row(t wacta.lead_table, key text[], l wacta.lead, fie
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  value jsonb := wacta.outgoing(t, l, fields);
-  names text[] := ARRAY(SELECT e.key FROM jsonb_each(value) e ORDER BY e.key);
-  found text;
-  set   text;
+  value  jsonb := wacta.outgoing(t, l, fields);
+  names  text[] := ARRAY(SELECT e.key FROM jsonb_each(value) e ORDER BY e.key);
+  was    jsonb := (SELECT r.seen FROM wacta.lead_row r WHERE (r.table_id, r.key) = (t.table_id, $2));
+  found  text;
+  set    text;
   differ text;
 BEGIN
   IF names = '{}' OR wacta.table_owner(t.relation) IS NULL THEN
@@ -272,7 +276,8 @@ BEGIN
   SELECT string_agg(format('%I = $%s::%s', c.name, c.n, c.type), ', '), string_agg(format('t0.%I::text IS DISTINCT FROM ($%s::%s)::text', c.name, c.n, c.type), ' OR ') INTO set, differ
     FROM (SELECT t.mapping -> u.f ->> 'column' AS name, u.n + cardinality(t.key) AS n, wacta.column_type(t.relation, t.mapping -> u.f ->> 'column') AS type
             FROM unnest(names) WITH ORDINALITY u(f, n)) c;
-  UPDATE wacta.lead_row r SET seen = r.seen || wacta.hashes(value) WHERE (r.table_id, r.key) = (t.table_id, $2) AND r.seen <> r.seen || wacta.hashes(value);
+  -- before it is written, for the trigger that this fires looks at it
+  UPDATE wacta.lead_row r SET seen = was || wacta.hashes(value) WHERE (r.table_id, r.key) = (t.table_id, $2) AND was <> was || wacta.hashes(value);
   SELECT q[1] INTO found
     FROM wacta.query_as(wacta.table_owner(t.relation),
       format('WITH row AS MATERIALIZED (SELECT %2$s AS differs FROM %1$s t0 WHERE %3$s FOR NO KEY UPDATE SKIP LOCKED),
@@ -280,7 +285,7 @@ BEGIN
               SELECT count(*) FROM row', t.relation, differ, wacta.key_condition(t), set),
       $2 || ARRAY(SELECT value ->> n FROM unnest(names) WITH ORDINALITY u(n, i) ORDER BY i)) q;
   IF found = '0' THEN
-    PERFORM wacta.note_row_failure(t, key, 'busy', NULL);
+    UPDATE wacta.lead_row r SET seen = was, state = 'busy', error = NULL, since = wacta.now() WHERE (r.table_id, r.key) = (t.table_id, $2);
   END IF;
 END
 $$;
