@@ -117,3 +117,10 @@ SELECT wacta.close_follow_up(:meera, 'spoke'), wacta.close_follow_up(:meera, 'sp
 SELECT wacta.schedule_follow_up(:meera, 'third', '2025-08-31 12:00+05:30') > 0 AS call;
 SELECT reason, due_at AT TIME ZONE 'Asia/Kolkata' AS due, outcome FROM wacta.follow_up WHERE lead_id = :meera ORDER BY follow_up_id;
 SELECT pg_temp.attempt('SELECT wacta.close_follow_up(pg_temp.lead(3), '''')'), pg_temp.attempt('SELECT wacta.close_follow_up(pg_temp.lead(3), NULL)'), pg_temp.attempt('SELECT wacta.schedule_follow_up(4711, ''x'')');
+
+-- A yes counts on a site that has no sender (any more), too
+UPDATE wacta.channel SET is_default = false;
+SELECT wacta.upsert_lead('9876500005', 'Nadia', 'Green Acres') AS nadia \gset
+SELECT * FROM wacta.record_click(wacta.mint_token(:nadia), 'interested');
+SELECT status, consent, messages, calls FROM pg_temp.seen WHERE who = 'Nadia';
+SELECT substr(note, 23) AS note FROM wacta.lead_note WHERE lead_id = :nadia ORDER BY note_id;

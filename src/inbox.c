@@ -1,6 +1,6 @@
 /*
  * inbox.c
- *	  The worker that applies the webhooks of one database.
+ *	  The worker that applies the webhooks of one database, and its timer.
  *
  * A request stores a webhook's bytes, commits, and has its answer; its commit
  * wakes this worker.  What is due is applied oldest first, many bodies in a
@@ -12,6 +12,10 @@
  * a start, and those that have failed before, are taken one by one: a transaction
  * of its own says that this body is about to be tried, the next one applies it.
  * After a few tries that never ended it is set aside, and the others go on.
+ *
+ * Between webhooks the worker runs the jobs of wacta.schedule (69_schedule.sql), if
+ * it is to: one transaction takes the job that is due and says when it comes again,
+ * the next one runs it.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -46,6 +50,7 @@
 #define LOOK_EVERY_MS		60000	/* when nobody has woken us */
 #define TEND_EVERY_MS		60000
 #define PAUSE_MS			1000	/* after a failure, and after each more in a row */
+#define JOB_LOOK_MS			1000	/* between looks at the schedule, when woken */
 #define FAILURES_MAX		3	/* in a row, then the launcher's backoff */
 #define EMPTY_LOOK_MS		100 /* what is due is locked by others */
 
@@ -64,6 +69,8 @@ typedef struct InboxWorker
 	TimestampTz from;			/* nothing is due before this */
 	int64		look_due;
 	int64		tend_due;
+	int64		jobs_looked_at;
+	int64		jobs_due;
 	int64		not_before;		/* pause after a failed transaction */
 	int			failures;		/* in a row */
 } InboxWorker;
@@ -73,11 +80,12 @@ typedef struct InboxRound
 {
 	enum
 	{
-		ROUND_BATCH, ROUND_TAKE, ROUND_APPLY, ROUND_FAIL, ROUND_TEND
+		ROUND_BATCH, ROUND_TAKE, ROUND_APPLY, ROUND_FAIL, ROUND_TEND, ROUND_TAKE_JOB, ROUND_JOB
 	}			what;
 	TimestampTz from;
 	int64		inbox_id;		/* 0: none is due */
 	const ErrorData *error;
+	char	   *job;			/* NULL: none is due */
 
 	ExtensionPresence presence;
 	int			applied;
@@ -92,7 +100,9 @@ static const char *const activities[] = {
 	[ROUND_TAKE] = "wacta: taking a webhook",
 	[ROUND_APPLY] = "wacta: applying a webhook alone",
 	[ROUND_FAIL] = "wacta: noting a failure",
-	[ROUND_TEND] = "wacta: tending the inbox"
+	[ROUND_TEND] = "wacta: tending the inbox",
+	[ROUND_TAKE_JOB] = "wacta: looking at the schedule",
+	[ROUND_JOB] = "wacta: running a job"
 };
 
 static WorkerStatement batch_statement = {
@@ -106,6 +116,8 @@ static WorkerStatement fail_statement = {
 	3, {INT8OID, TEXTOID, TEXTOID}
 };
 static WorkerStatement tend_statement = {"SELECT wacta.inbox_tend()", 0};
+static WorkerStatement take_job_statement = {"SELECT job, wait_ms FROM wacta.take_due_job()", 0};
+static WorkerStatement job_statement = {"SELECT wacta.run_job($1, 'timer')", 1, {TEXTOID}};
 
 static MemoryContext RoundContext;	/* reset in each round */
 static uint32 idle_event;
@@ -161,6 +173,31 @@ run_fail(InboxRound *r)
 	(void) worker_run(&fail_statement, args, 1);
 }
 
+/* In the memory of the round, where SPI leaves its results. */
+static void
+run_take_job(InboxRound *r)
+{
+	Datum		job;
+	bool		isnull;
+
+	if (worker_run(&take_job_statement, NULL, 2) != 1)
+		return;
+	job = worker_field(0, 1, &isnull);
+	if (!isnull)
+		r->job = MemoryContextStrdup(RoundContext, TextDatumGetCString(job));
+	r->wait = DatumGetInt32(worker_field(0, 2, &isnull));
+	if (isnull)
+		r->wait = -1;
+}
+
+static void
+run_job(InboxRound *r)
+{
+	Datum		job = CStringGetTextDatum(r->job);
+
+	(void) worker_run(&job_statement, &job, 1);
+}
+
 static void
 run_round(void *arg)
 {
@@ -187,6 +224,12 @@ run_round(void *arg)
 		case ROUND_TEND:
 			if (worker_run(&tend_statement, NULL, 1) == 1)
 				r->more = DatumGetBool(worker_value(0, 1));
+			break;
+		case ROUND_TAKE_JOB:
+			run_take_job(r);
+			break;
+		case ROUND_JOB:
+			run_job(r);
 			break;
 	}
 }
@@ -323,6 +366,48 @@ tend(InboxWorker *w)
 		w->tend_due = 0;
 }
 
+/* ---- The timer ---- */
+
+/*
+ * What goes wrong in a job is kept in the schedule.  An error that comes this far
+ * says nothing of the webhooks, so it must not end their worker.
+ */
+static bool
+transact_job(InboxWorker *w, InboxRound *r)
+{
+	ErrorData  *error;
+
+	if (transact(w, r, &error))
+		return true;
+	if (error != NULL)
+	{
+		worker_note_error(error->message);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not run jobs: %s", error->message)));
+	}
+	return false;
+}
+
+/* One job; the webhooks come before the next one. */
+static void
+run_due_job(InboxWorker *w)
+{
+	InboxRound	r = {.what = ROUND_TAKE_JOB, .wait = -1};
+
+	w->jobs_looked_at = monotonic_ms();
+	w->jobs_due = w->jobs_looked_at + LOOK_EVERY_MS;
+	if (!transact_job(w, &r))
+		return;
+	if (r.wait >= 0)
+		w->jobs_due = w->jobs_looked_at + Min(r.wait, LOOK_EVERY_MS);
+	if (r.job == NULL)
+		return;
+	r.what = ROUND_JOB;
+	(void) transact_job(w, &r);
+	w->jobs_due = 0;
+}
+
 /* ---- The process ---- */
 
 static void
@@ -332,7 +417,10 @@ work(InboxWorker *w)
 
 	/* Before the look: what is committed after it counts once more. */
 	if (wakes != w->wakes)
+	{
 		w->look_due = 0;
+		w->jobs_due = Min(w->jobs_due, w->jobs_looked_at + JOB_LOOK_MS);
+	}
 	w->wakes = wakes;
 
 	if (monotonic_ms() >= Max(w->look_due, w->not_before))
@@ -344,6 +432,8 @@ work(InboxWorker *w)
 	}
 	if (monotonic_ms() >= Max(w->tend_due, w->not_before))
 		tend(w);
+	if (monotonic_ms() >= Max(w->jobs_due, w->not_before))
+		run_due_job(w);
 }
 
 /* The latch may have been reset by waits inside of a transaction: the count tells. */
@@ -353,7 +443,7 @@ wait_for_work(const InboxWorker *w)
 	int64		now = monotonic_ms();
 	int64		due = Min(worker_wakes() != w->wakes ? 0 : w->look_due, w->tend_due);
 
-	due = Max(due, w->not_before);
+	due = Max(Min(due, w->jobs_due), w->not_before);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (due > now)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -374,7 +464,7 @@ wacta_inbox_main(Datum main_arg)
 	for (;;)
 	{
 		if (worker_handle_interrupts())
-			w.look_due = w.tend_due = 0;
+			w.look_due = w.tend_due = w.jobs_due = 0;
 		MemoryContextReset(RoundContext);
 		MemoryContextSwitchTo(RoundContext);
 		work(&w);

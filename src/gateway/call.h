@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "routes.h"
+#include "share.h"
 
 typedef enum CallOutcome
 {
@@ -22,6 +23,7 @@ typedef enum CallOutcome
 	CALL_BAD_ROLE,				/* the login may not take this role; error has it */
 	CALL_LOST,					/* the connection broke before the commit was told */
 	CALL_NO_CONNECTION,			/* waited in vain, or too many wait already */
+	CALL_CROWDED,				/* too many wait already in its own share */
 	CALL_TIMED_OUT				/* the database did not answer in time */
 } CallOutcome;
 
@@ -37,7 +39,9 @@ struct Session;
 typedef struct Call
 {
 	const ApiFunction *function;
+	Share		share;
 	bool		read_only;
+	bool		background;		/* nobody waits for it: all others come first */
 	const char *role;
 	const char *method;
 	const char *path;

@@ -20,9 +20,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "access.h"
 #include "arena.h"
 #include "auth.h"
+#include "connection.h"
+#include "limit.h"
 #include "memory.h"
+#include "metrics.h"
 #include "peer.h"
 #include "reply.h"
 #include "request.h"
@@ -39,21 +43,29 @@ typedef struct Exchange
 	struct timespec began;
 	HttpMethod	method;
 	RouteMatch	match;			/* match.route NULL: no such route */
-	const char *peer;
+	Peer		peer;
+	const char *id;				/* X-Request-Id */
+	bool		for_metrics;	/* came where only they are told */
 	Identity	identity;
 	struct evbuffer *body;		/* INPUT_RAW */
 	bool		query_is_body;	/* INPUT_RAW, and body is NULL */
 	Call		call;
+	Call		visit;			/* its record, once the client has the answer */
 	Reply		reply;
 	bool		close;			/* no further request on this connection */
+	int			holds;			/* what is still to end: the reply, the visit's record */
 } Exchange;
 
+/* One of its parts has ended, and the last one ends it. */
 static void
-exchange_end(Exchange *exchange)
+exchange_release(Exchange *exchange)
 {
 	ExchangeContext *context = exchange->context;
 
+	if (--exchange->holds > 0)
+		return;
 	call_clear(&exchange->call);
+	call_clear(&exchange->visit);
 	if (exchange->body != NULL)
 		evbuffer_free(exchange->body);
 	arena_free(exchange->arena);
@@ -77,7 +89,7 @@ on_client_gone(struct evhttp_connection *connection, void *arg)
 		evhttp_request_free(exchange->http);
 	exchange->http = NULL;
 	if (replied)
-		exchange_end(exchange);
+		exchange_release(exchange);
 }
 
 /* The last byte of the reply has been handed to the kernel. */
@@ -85,7 +97,7 @@ static void
 on_reply_written(struct evhttp_request *http, void *arg)
 {
 	evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
-	exchange_end(arg);
+	exchange_release(arg);
 }
 
 static double
@@ -97,26 +109,72 @@ elapsed_ms(const struct timespec *began)
 	return (double) (now.tv_sec - began->tv_sec) * 1e3 + (double) (now.tv_nsec - began->tv_nsec) / 1e6;
 }
 
-/* None of the values can hold a character that JSON would want escaped. */
 static void
-log_access(const Exchange *exchange)
+note_end(const Exchange *exchange)
+{
+	double		ms = elapsed_ms(&exchange->began);
+	const Route *route = exchange->match.route;
+	AccessLine	line = {
+		.request_id = exchange->id,
+		.method = method_name(exchange->method),
+		.route = route != NULL ? route->pattern : NULL,
+		.peer = exchange->peer.text,
+		.status = exchange->reply.status,
+		.bytes = exchange->reply.body_len,
+		.ms = ms,
+		.client_gone = exchange->http == NULL,
+	};
+
+	metrics_request(route, exchange->reply.status, ms / 1e3);
+	if (exchange->context->options->access_log)
+		access_write(&line);
+}
+
+static int64_t
+now_ms(void)
 {
 	struct timespec now;
-	struct tm	tm;
-	char		stamp[32];
-	const Route *route = exchange->match.route;
 
-	if (!exchange->context->options->access_log)
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * What a request costs its address: little if it was refused, much if it tried
+ * a password in vain.  Its own 429 costs nothing, nor does a conflict, which a
+ * client with every right may meet.
+ */
+static long
+points_of(const Exchange *exchange)
+{
+	const Options *options = exchange->context->options;
+	int			status = exchange->reply.status;
+	const Route *route = exchange->match.route;
+	bool		signs_in = route != NULL && (route->flags & ROUTE_SESSION) != 0 && exchange->method == METHOD_POST;
+
+	if (status < 400 || status >= 500 || status == 409 || status == 429)
+		return exchange->identity.authenticated ? 0 : options->limit_request;
+	return signs_in ? options->limit_login : 1;
+}
+
+/*
+ * Behind a proxy that nobody has named, all clients have one address, and it is
+ * not they who should pay for each other.
+ */
+static void
+charge(const Exchange *exchange)
+{
+	static bool warned;
+
+	if (!exchange->peer.is_unnamed_proxy)
+	{
+		limit_spend(&exchange->context->options->limit, &exchange->peer.address, points_of(exchange), now_ms());
 		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	printf("{\"time\":\"%s.%03ldZ\",\"peer\":\"%s\",\"method\":\"%s\",\"route\":%s%s%s,"
-		   "\"status\":%d,\"bytes\":%zu,\"ms\":%.3f,\"client_gone\":%s}\n",
-		   stamp, now.tv_nsec / 1000000, exchange->peer, method_name(exchange->method),
-		   route != NULL ? "\"" : "", route != NULL ? route->pattern : "null", route != NULL ? "\"" : "",
-		   exchange->reply.status, exchange->reply.body_len, elapsed_ms(&exchange->began),
-		   exchange->http == NULL ? "true" : "false");
+	}
+	if (!warned)
+		fprintf(stderr, "wacta-gateway: requests come through a proxy that trusted-proxies does not name: "
+				"clients cannot be told apart, and are not limited\n");
+	warned = true;
 }
 
 static bool
@@ -146,6 +204,12 @@ write_head(Exchange *exchange)
 
 	for (header = reply->headers; header != NULL; header = header->next)
 		evhttp_add_header(out, header->name, header->value);
+	/* To who asked for it, or will ask about it; else refusals would not look alike. */
+	if (reply->status >= 500 ||
+		request_header(evhttp_request_get_input_headers(exchange->http), "X-Request-Id") != NULL)
+		evhttp_add_header(out, "X-Request-Id", exchange->id);
+	if (exchange->context->options->hsts)
+		evhttp_add_header(out, "Strict-Transport-Security", REPLY_HSTS);
 	if (reply->content_type != NULL)
 		evhttp_add_header(out, "Content-Type", reply->content_type);
 	if (evhttp_find_header(out, "X-Content-Type-Options") == NULL)
@@ -168,10 +232,11 @@ send_reply(Exchange *exchange)
 
 	if (http != NULL && wants_page(exchange))
 		reply_error_page(exchange->arena, &exchange->reply);
-	log_access(exchange);
+	note_end(exchange);
+	charge(exchange);
 	if (http == NULL)
 	{
-		exchange_end(exchange);
+		exchange_release(exchange);
 		return;
 	}
 	write_head(exchange);
@@ -179,7 +244,9 @@ send_reply(Exchange *exchange)
 	if (exchange->method != METHOD_HEAD && exchange->reply.status != 204 && exchange->reply.status != 304)
 		evbuffer_add(body, exchange->reply.body, exchange->reply.body_len);
 	evhttp_request_set_on_complete_cb(http, on_reply_written, exchange);
+	connection_reply_begins();
 	evhttp_send_reply(http, exchange->reply.status, reason_of(exchange->reply.status), body);
+	connection_reply_ends();
 	evbuffer_free(body);
 }
 
@@ -191,13 +258,89 @@ send_error(Exchange *exchange, int status, const char *code, const char *message
 }
 
 static void
-on_call_done(Call *call)
+start_call(Exchange *exchange, Call *call)
+{
+	const Options *options = exchange->context->options;
+
+	call->share = share_of(call->function, call->args, (int) options->pool, (int) options->queue);
+	pool_submit(exchange->context->pool, call);
+}
+
+static void
+on_visit_done(Call *call)
 {
 	Exchange   *exchange = call->owner;
 
-	exchange->context->running[routes_function_index(call->function)]--;
+	exchange_release(exchange);
+}
+
+/* Records the visit of a page that was answered: nobody waits for it, and what fails is lost. */
+static void
+record_visit(Exchange *exchange)
+{
+	Call	   *visit = &exchange->visit;
+
+	*visit = exchange->call;
+	visit->function = routes_visit_function(exchange->match.route);
+	visit->read_only = false;
+	visit->background = true;
+	visit->reply = visit->response = visit->error = NULL;
+	visit->done = on_visit_done;
+	start_call(exchange, visit);
+}
+
+/* The page was a function's answer to a GET or a HEAD, not an error, and its route has visits to record. */
+static bool
+is_visit(const Exchange *exchange)
+{
+	return exchange->call.outcome == CALL_COMMITTED && exchange->call.read_only && !exchange->reply.is_error &&
+		routes_visit_function(exchange->match.route) != NULL;
+}
+
+/*
+ * Where the site has it so, a link's page is answered by the request that the
+ * tap be made at once: the GET becomes the POST.  Only the page knows, as it
+ * knows who previews links.
+ */
+static bool
+is_tap_due(Exchange *exchange)
+{
+	const char *to = is_visit(exchange) ? reply_take_header(&exchange->reply, "X-Accel-Redirect") : NULL;
+
+	return to != NULL && strcmp(to, "@tap") == 0 && exchange->method == METHOD_GET;
+}
+
+/* Goes on with the call of the page as the POST's. */
+static void
+make_tap(Exchange *exchange)
+{
+	Call	   *call = &exchange->call;
+
+	call_clear(call);
+	memset(&exchange->reply, 0, sizeof(Reply));
+	call->function = routes_function(exchange->match.route, METHOD_POST);
+	call->read_only = false;
+	call->method = method_name(METHOD_POST);
+	start_call(exchange, call);
+}
+
+static void
+on_call_done(Call *call)
+{
+	Exchange   *exchange = call->owner;
+	bool		visit;
+
 	reply_from_call(exchange->arena, &exchange->reply, call, exchange->identity.authenticated);
+	if (is_tap_due(exchange))
+	{
+		make_tap(exchange);
+		return;
+	}
+	visit = is_visit(exchange);
+	exchange->holds += visit;
 	send_reply(exchange);
+	if (visit)
+		record_visit(exchange);
 }
 
 static HttpMethod
@@ -232,6 +375,59 @@ target_of(Exchange *exchange)
 	query = evhttp_uri_get_query(uri);
 	return arena_printf(exchange->arena, "%s%s%s", target != NULL ? target : "",
 						query != NULL ? "?" : "", query != NULL ? query : "");
+}
+
+/*
+ * Figures tell much about a site: to programs on this machine, or to who reaches
+ * the listener that is there for them.
+ */
+static bool
+may_see_metrics(const Exchange *exchange)
+{
+	return exchange->for_metrics ||
+		(exchange->context->options->metrics_listen[0] == '\0' && exchange->peer.is_local);
+}
+
+static void
+send_metrics(Exchange *exchange)
+{
+	const ExchangeContext *context = exchange->context;
+	struct evbuffer *text = evbuffer_new();
+	MetricsNow	now = {
+		.pool = pool_figures(context->pool),
+		.active = context->active,
+		.held = memory_held(),
+		.max_held = (size_t) context->options->max_held,
+		.limited_clients = limit_clients(&context->options->limit, now_ms()),
+	};
+	Reply	   *reply = &exchange->reply;
+
+	metrics_write(text, &now);
+	reply->status = 200;
+	reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	reply->body_len = evbuffer_get_length(text);
+	reply->body = arena_strndup(exchange->arena, (const char *) evbuffer_pullup(text, -1), reply->body_len);
+	evbuffer_free(text);
+	reply_add_header(exchange->arena, reply, "Cache-Control", "no-store");
+	send_reply(exchange);
+}
+
+/* Figures, and nothing else, where they belong; true if that ended the exchange. */
+static bool
+answer_metrics(Exchange *exchange)
+{
+	const Route *route = exchange->match.route;
+	bool		is_metrics = route != NULL && (route->flags & ROUTE_METRICS) != 0;
+
+	if ((is_metrics && !may_see_metrics(exchange)) || (!is_metrics && exchange->for_metrics))
+	{
+		exchange->match.route = NULL;
+		return false;
+	}
+	if (!is_metrics || (exchange->method != METHOD_GET && exchange->method != METHOD_HEAD))
+		return false;
+	send_metrics(exchange);
+	return true;
 }
 
 /* Refuses what cannot be answered without the database; true if it did. */
@@ -287,20 +483,6 @@ refuse_body(Exchange *exchange)
 	return true;
 }
 
-/* Refuses a call when as many as there may be of its function have begun. */
-static bool
-refuse_crowd(Exchange *exchange)
-{
-	const ApiFunction *function = exchange->call.function;
-
-	if (function->max_running == UNLIMITED ||
-		exchange->context->running[routes_function_index(function)] < function->max_running)
-		return false;
-	reply_add_header(exchange->arena, &exchange->reply, "Retry-After", "2");
-	send_error(exchange, 429, "53400", "too many at once");
-	return true;
-}
-
 /* Finds out who is asking; true if that ended the exchange. */
 static bool
 refuse_stranger(Exchange *exchange)
@@ -330,6 +512,33 @@ refuse_stranger(Exchange *exchange)
 			send_error(exchange, 403, "42501", "a request from another site");
 			break;
 	}
+	return true;
+}
+
+static bool
+has_credentials(const Exchange *exchange)
+{
+	const struct evkeyvalq *headers = evhttp_request_get_input_headers(exchange->http);
+
+	return request_header(headers, "Authorization") != NULL || request_header(headers, "Cookie") != NULL;
+}
+
+/* Refuses a stranger whose address has been refused too often; true if it did. */
+static bool
+refuse_limited(Exchange *exchange)
+{
+	const Route *route = exchange->match.route;
+	long		wait;
+
+	if (exchange->identity.authenticated || exchange->peer.is_unnamed_proxy ||
+		(route != NULL && (route->flags & ROUTE_NO_LIMIT) != 0))
+		return false;
+	wait = limit_wait(&exchange->context->options->limit, &exchange->peer.address, now_ms());
+	if (wait == 0)
+		return false;
+	metrics_note(METRICS_LIMITED);
+	reply_add_header(exchange->arena, &exchange->reply, "Retry-After", arena_printf(exchange->arena, "%ld", wait));
+	send_error(exchange, 429, "53400", "too many requests of this address were refused");
 	return true;
 }
 
@@ -403,12 +612,11 @@ submit(Exchange *exchange)
 	call->method = writes ? "POST" : method_name(exchange->method);
 	call->path = route->pattern;
 	call->headers = request_headers_json(exchange->arena, headers, &exchange->match,
-										 exchange->peer, exchange->query_is_body);
+										 exchange->peer.text, exchange->id, exchange->query_is_body);
 	call->cookies = request_cookies_json(exchange->arena, headers);
 	call->done = on_call_done;
 	call->owner = exchange;
-	exchange->context->running[routes_function_index(call->function)]++;
-	pool_submit(exchange->context->pool, call);
+	start_call(exchange, call);
 }
 
 static Exchange *
@@ -416,38 +624,56 @@ exchange_begin(ExchangeContext *context, struct evhttp_request *http)
 {
 	Exchange   *exchange = must_alloc(sizeof(Exchange));
 	struct evhttp_connection *connection = evhttp_request_get_connection(http);
+	const struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
 	char	   *address = NULL;
 	ev_uint16_t port;
 
+	connection_request_came(connection);
 	context->active++;
+	exchange->holds = 1;
 	exchange->context = context;
 	exchange->http = http;
 	exchange->arena = arena_new();
 	exchange->method = method_of(http);
 	clock_gettime(CLOCK_MONOTONIC, &exchange->began);
 	evhttp_connection_get_peer(connection, &address, &port);
-	exchange->peer = peer_address(exchange->arena, evhttp_request_get_input_headers(http),
-								  address != NULL ? address : "",
-								  context->options->proxies, context->options->trust_proxy);
+	peer_find(exchange->arena, headers, address != NULL ? address : "",
+			  context->options->proxies, context->options->trust_proxy, &exchange->peer);
+	exchange->id = request_id(exchange->arena, headers);
 	evhttp_connection_set_closecb(connection, on_client_gone, exchange);
-	exchange->close = request_is_chunked(evhttp_request_get_input_headers(http));
+	exchange->close = request_is_chunked(headers);
 	return exchange;
 }
 
-void
-exchange_start(struct evhttp_request *http, void *arg)
+static void
+answer(Exchange *exchange)
 {
-	Exchange   *exchange = exchange_begin(arg, http);
-
 	routes_match(exchange->arena, target_of(exchange), &exchange->match);
-	if (refuse_early(exchange))
+	/* Who shows nothing that could prove a right is refused at once. */
+	if ((!has_credentials(exchange) && refuse_limited(exchange)) ||
+		answer_metrics(exchange) || refuse_early(exchange))
 		return;
 	exchange->call.function = routes_function(exchange->match.route, exchange->method);
-	if (refuse_body(exchange) || refuse_stranger(exchange) || refuse_crowd(exchange))
+	if (refuse_body(exchange) || refuse_stranger(exchange) || refuse_limited(exchange))
 		return;
 	if (exchange->call.function->input == INPUT_RAW)
 		take_raw_body(exchange);
 	else if (refuse_arguments(exchange))
 		return;
 	submit(exchange);
+}
+
+void
+exchange_start(struct evhttp_request *http, void *arg)
+{
+	answer(exchange_begin(arg, http));
+}
+
+void
+exchange_start_metrics(struct evhttp_request *http, void *arg)
+{
+	Exchange   *exchange = exchange_begin(arg, http);
+
+	exchange->for_metrics = true;
+	answer(exchange);
 }

@@ -22,12 +22,14 @@ typedef struct ExchangeContext
 	Pool	   *pool;
 	bool		stopping;		/* each reply is its connection's last */
 	int			active;			/* exchanges that have begun and not ended */
-	int			running[MAX_FUNCTIONS];	/* calls of each function, the waiting too */
 	void		(*all_done) (void *owner);	/* active has become 0 */
 	void	   *owner;
 } ExchangeContext;
 
 /* The HTTP library's callback; arg is an ExchangeContext. */
 extern void exchange_start(struct evhttp_request *http, void *arg);
+
+/* The same for a listener that is there for the figures alone. */
+extern void exchange_start_metrics(struct evhttp_request *http, void *arg);
 
 #endif							/* GATEWAY_EXCHANGE_H */

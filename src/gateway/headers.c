@@ -9,6 +9,8 @@
  * Copyright (c) 2026, the wacta authors
  */
 #include <ctype.h>
+#include <event2/util.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,8 @@
 
 #include "request.h"
 #include "text.h"
+
+#define MAX_ID 128
 
 /* Takes over the JSON value. */
 static char *
@@ -94,7 +98,7 @@ add_key(Arena *arena, json_t *object, const RouteMatch *match)
 
 char *
 request_headers_json(Arena *arena, const struct evkeyvalq *headers, const RouteMatch *match,
-					 const char *peer, bool query_is_body)
+					 const char *peer, const char *id, bool query_is_body)
 {
 	bool		is_webhook = (match->route->flags & ROUTE_WEBHOOK) != 0;
 	json_t	   *object = json_object();
@@ -104,6 +108,7 @@ request_headers_json(Arena *arena, const struct evkeyvalq *headers, const RouteM
 	TAILQ_FOREACH(header, headers, next)
 		add_header(arena, object, header, is_webhook);
 	set_text(object, "x-wacta-peer", peer);
+	set_text(object, "x-request-id", id);
 	if (is_webhook)
 		add_key(arena, object, match);
 	for (i = 0; i < match->nparams; i++)
@@ -114,6 +119,23 @@ request_headers_json(Arena *arena, const struct evkeyvalq *headers, const RouteM
 	if (query_is_body)
 		set_text(object, "content-type", "application/x-www-form-urlencoded");
 	return dump_into(arena, object);
+}
+
+/* Ours step through all numbers of 64 bits from a random one, so that none comes twice. */
+const char *
+request_id(Arena *arena, const struct evkeyvalq *headers)
+{
+	static const char *const letters =
+	"-._:/+=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const char *id = request_header(headers, "X-Request-Id");
+	static uint64_t number;
+
+	if (id != NULL && id[0] != '\0' && strlen(id) <= MAX_ID && id[strspn(id, letters)] == '\0')
+		return arena_strdup(arena, id);
+	if (number == 0)
+		evutil_secure_rng_get_bytes(&number, sizeof(number));
+	number += UINT64_C(0x9E3779B97F4A7C15);
+	return arena_printf(arena, "%016" PRIx64, number);
 }
 
 /* Cuts the next "name=value" off a Cookie header; false at its end. */

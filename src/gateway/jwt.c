@@ -83,12 +83,37 @@ add_key(JwtKeys *keys, cjose_jwk_t *key, char *error, size_t error_size)
 	return true;
 }
 
+static bool
+is_base64url(const char *text)
+{
+	while (isalnum((unsigned char) *text) || *text == '-' || *text == '_')
+		text++;
+	return *text == '\0';
+}
+
+/* The library ends the program over a number with padding or a line feed in it. */
+static bool
+has_sound_numbers(const json_t *jwk)
+{
+	static const char *const names[] = {"k", "n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y"};
+	size_t		i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		const char *number = json_string_value(json_object_get(jwk, names[i]));
+
+		if (number != NULL && !is_base64url(number))
+			return false;
+	}
+	return true;
+}
+
 /* A key that is shared must be long enough to resist guessing. */
 static bool
 add_jwk(JwtKeys *keys, json_t *jwk, char *error, size_t error_size)
 {
 	cjose_err	err;
-	cjose_jwk_t *key = cjose_jwk_import_json((cjose_header_t *) jwk, &err);
+	cjose_jwk_t *key = has_sound_numbers(jwk) ? cjose_jwk_import_json((cjose_header_t *) jwk, &err) : NULL;
 
 	if (key != NULL && cjose_jwk_get_kty(key, &err) == CJOSE_JWK_KTY_OCT &&
 		cjose_jwk_get_keysize(key, &err) < MIN_SECRET * 8)

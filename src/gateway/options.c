@@ -4,7 +4,8 @@
  *
  * One table names every setting once; the flag, the environment variable, the
  * line in the file and the help text all come from it.  Secrets are not
- * settings: they are files, and the settings name them.  Called by main.c once.
+ * settings: they are files, and the settings name them.  What is wrong is told
+ * where it is found; then everybody returns false.  Called by main.c.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -29,6 +30,7 @@ typedef enum OptionKind
 {
 	KIND_TEXT,
 	KIND_COUNT,
+	KIND_POINTS,				/* a count that may be 0 */
 	KIND_TIME,
 	KIND_SIZE,
 	KIND_SWITCH
@@ -41,61 +43,91 @@ typedef struct Option
 	size_t		offset;			/* in Options */
 	const char *value;			/* shown in the help */
 	const char *standard;		/* the default */
+	bool		is_fixed;		/* for as long as the program runs */
 	const char *help;
 } Option;
 
 #define AT(field) offsetof(Options, field)
 
+#define FIXED	true
+#define LIVE	false
+
 static const Option table[] = {
-	{"config", KIND_TEXT, AT(config), "FILE", "",
+	{"config", KIND_TEXT, AT(config), "FILE", "", FIXED,
 	"read settings from FILE, lines of `name = value`"},
-	{"listen", KIND_TEXT, AT(listen), "ADDRESS", "127.0.0.1:8080",
+	{"listen", KIND_TEXT, AT(listen), "ADDRESS", "127.0.0.1:8080", FIXED,
 	"accept HTTP here: host:port, [v6]:port or unix:/path;\n"
-	"port 0 takes a free one; the first line printed tells it"},
-	{"db", KIND_TEXT, AT(db), "CONNINFO", "",
+	"port 0 takes a free one; the first line printed tells it;\n"
+	"sockets that systemd passes go before this"},
+	{"metrics-listen", KIND_TEXT, AT(metrics_listen), "ADDRESS", "", FIXED,
+	"tell figures for Prometheus at /metrics here, to whoever\n"
+	"asks; without it at the other address, to programs of this\n"
+	"machine that do not come through a proxy"},
+	{"db", KIND_TEXT, AT(db), "CONNINFO", "", FIXED,
 	"the database, as psql takes it, for instance\n"
 	"\"host=/run/postgresql dbname=crm user=wacta_gateway\"; no\n"
 	"password in it: use peer authentication or passfile=..."},
-	{"anon-role", KIND_TEXT, AT(anon_role), "ROLE", "wacta_anon",
+	{"anon-role", KIND_TEXT, AT(anon_role), "ROLE", "wacta_anon", LIVE,
 	"role of requests without a token"},
-	{"jwt-secret-file", KIND_TEXT, AT(jwt_secret_file), "FILE", "",
+	{"jwt-secret-file", KIND_TEXT, AT(jwt_secret_file), "FILE", "", LIVE,
 	"at least 32 bytes that sign tokens (HS256), or a JWK or JWK\n"
-	"set in JSON (oct: HS256, RSA: RS256); SIGHUP reads it again"},
-	{"pool", KIND_COUNT, AT(pool), "N", "8",
-	"connections to the database"},
-	{"queue", KIND_COUNT, AT(queue), "N", "1000",
+	"set in JSON (oct: HS256, RSA: RS256)"},
+	{"pool", KIND_COUNT, AT(pool), "N", "8", FIXED,
+	"connections to the database; webhooks, and the staff's\n"
+	"pages, use at most half of them, one lead's taps one"},
+	{"queue", KIND_COUNT, AT(queue), "N", "1000", FIXED,
 	"requests that may wait for a connection; more get a 503"},
-	{"queue-timeout", KIND_TIME, AT(queue_timeout), "TIME", "5s",
+	{"queue-timeout", KIND_TIME, AT(queue_timeout), "TIME", "5s", FIXED,
 	"longest wait for a connection, then 503"},
-	{"request-timeout", KIND_TIME, AT(request_timeout), "TIME", "30s",
+	{"request-timeout", KIND_TIME, AT(request_timeout), "TIME", "30s", FIXED,
 	"longest wait for the database's answer, then 504"},
-	{"statement-timeout", KIND_TIME, AT(statement_timeout), "TIME", "15s",
+	{"statement-timeout", KIND_TIME, AT(statement_timeout), "TIME", "15s", FIXED,
 	"statement_timeout of the connections"},
-	{"lock-timeout", KIND_TIME, AT(lock_timeout), "TIME", "5s",
+	{"lock-timeout", KIND_TIME, AT(lock_timeout), "TIME", "5s", FIXED,
 	"lock_timeout of the connections"},
-	{"client-timeout", KIND_TIME, AT(client_timeout), "TIME", "30s",
+	{"client-timeout", KIND_TIME, AT(client_timeout), "TIME", "30s", LIVE,
 	"a client that neither sends nor reads for so long is dropped"},
-	{"receive-timeout", KIND_TIME, AT(receive_timeout), "TIME", "60s",
-	"longest time that a request may take to arrive"},
-	{"stop-timeout", KIND_TIME, AT(stop_timeout), "TIME", "30s",
+	{"receive-timeout", KIND_TIME, AT(receive_timeout), "TIME", "60s", LIVE,
+	"longest time that a request may take to arrive, then 408"},
+	{"stop-timeout", KIND_TIME, AT(stop_timeout), "TIME", "30s", LIVE,
 	"on SIGTERM, longest wait for requests already begun"},
-	{"max-body", KIND_SIZE, AT(max_body), "SIZE", "4MB",
+	{"max-connections", KIND_COUNT, AT(max_connections), "N", "15000", FIXED,
+	"descriptors that clients may take; more of them wait to be\n"
+	"accepted, and from half on the idle are dropped early"},
+	{"max-body", KIND_SIZE, AT(max_body), "SIZE", "4MB", FIXED,
 	"a webhook with a larger body gets a 413; forms and JSON may\n"
 	"have 64 kB"},
-	{"max-headers", KIND_SIZE, AT(max_headers), "SIZE", "16kB",
+	{"max-headers", KIND_SIZE, AT(max_headers), "SIZE", "16kB", FIXED,
 	"a larger request head, or one of over 100 lines, is refused"},
-	{"max-held", KIND_SIZE, AT(max_held), "SIZE", "64MB",
+	{"max-held", KIND_SIZE, AT(max_held), "SIZE", "64MB", LIVE,
 	"memory for all requests and replies; above it a request with\n"
 	"a body gets a 503, above three times as much every request"},
-	{"trust-proxy", KIND_SWITCH, AT(trust_proxy), NULL, "off",
+	{"limit-burst", KIND_POINTS, AT(limit.burst), "POINTS", "1000", LIVE,
+	"an address that has spent so many gets a 429 for whatever it\n"
+	"asks without being signed in; each refused request costs 1;\n"
+	"an IPv6 address counts as its /64; 0: no limit"},
+	{"limit-rate", KIND_COUNT, AT(limit.rate), "POINTS", "20", LIVE,
+	"given back each second"},
+	{"limit-login", KIND_POINTS, AT(limit_login), "POINTS", "20", LIVE,
+	"what a sign-in costs that failed"},
+	{"limit-request", KIND_POINTS, AT(limit_request), "POINTS", "0", LIVE,
+	"what a good request costs if it is not signed in; 0, since\n"
+	"many customers of one telephone company share an address"},
+	{"trust-proxy", KIND_SWITCH, AT(trust_proxy), NULL, "off", LIVE,
 	"take the client's address from the last X-Forwarded-For;\n"
 	"only behind a proxy of your own that sets it"},
-	{"trusted-proxies", KIND_TEXT, AT(trusted_proxies), "LIST", "",
+	{"trusted-proxies", KIND_TEXT, AT(trusted_proxies), "LIST", "", LIVE,
 	"the same for connections from these addresses and networks\n"
 	"alone (127.0.0.1, 10.0.0.0/8; a Unix socket is 127.0.0.1),\n"
 	"and through several of them one behind the other"},
-	{"access-log", KIND_SWITCH, AT(access_log), NULL, "on",
+	{"hsts", KIND_SWITCH, AT(hsts), NULL, "off", LIVE,
+	"tell browsers to use https only for a year; for a site that\n"
+	"has nothing else"},
+	{"access-log", KIND_SWITCH, AT(access_log), NULL, "on", LIVE,
 	"one line of JSON a request on standard output"},
+	{"check", KIND_SWITCH, AT(check), NULL, "off", FIXED,
+	"try settings, token secret and database, tell what is\n"
+	"wrong, and end"},
 };
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
@@ -121,18 +153,19 @@ static const char *const conclusion =
 "  --version                     the version\n"
 "\n"
 "Signals: TERM or INT ends it after the requests it has begun; HUP reads the\n"
-"token secret again.  Put nginx or another proxy in front for TLS.\n"
+"file and the token secret again (settings marked * take a restart).  Put nginx\n"
+"or another proxy in front for TLS.\n"
 "\n"
 "To begin with:\n"
 "  wacta-gateway --db 'dbname=crm user=wacta_gateway' --jwt-secret-file /etc/wacta/jwt\n"
 "  curl -i http://127.0.0.1:8080/health/\n";
 
-static void
+/* Tells what is wrong, and is false. */
+static bool
 refuse(const char *source, const char *name, const char *reason)
 {
 	fprintf(stderr, "wacta-gateway: %s \"%s\": %s\n", source, name, reason);
-	fprintf(stderr, "Try \"wacta-gateway --help\".\n");
-	exit(2);
+	return false;
 }
 
 static void
@@ -157,6 +190,8 @@ print_help(void)
 		}
 		if (table[i].standard[0] != '\0')
 			printf(" (%s)", table[i].standard);
+		if (table[i].is_fixed)
+			putchar('*');
 		putchar('\n');
 	}
 	fputs(conclusion, stdout);
@@ -207,7 +242,7 @@ parse_number(OptionKind kind, const char *text, long *number)
 	while (isspace((unsigned char) *end))
 		end++;
 	factor = unit_factor(kind, end);
-	if (factor == 0 || *number < 1 || *number > INT_MAX / factor)
+	if (factor == 0 || *number < (kind == KIND_POINTS ? 0 : 1) || *number > INT_MAX / factor)
 		return false;
 	*number *= factor;
 	return true;
@@ -220,7 +255,7 @@ parse_switch(const char *text, bool *on)
 	return *on || strcmp(text, "off") == 0 || strcmp(text, "false") == 0 || strcmp(text, "0") == 0;
 }
 
-static void
+static bool
 set_option(Options *options, const Option *option, const char *text, const char *source)
 {
 	void	   *field = (char *) options + option->offset;
@@ -229,26 +264,25 @@ set_option(Options *options, const Option *option, const char *text, const char 
 	{
 		case KIND_TEXT:
 			*(const char **) field = text;
-			break;
+			return true;
 		case KIND_SWITCH:
-			if (!parse_switch(text, field))
-				refuse(source, option->name, "must be on or off");
-			break;
+			return parse_switch(text, field) || refuse(source, option->name, "must be on or off");
+		case KIND_POINTS:
+			return parse_number(option->kind, text, field) || refuse(source, option->name, "must be a number, 0 or more");
 		default:
-			if (!parse_number(option->kind, text, field))
+			return parse_number(option->kind, text, field) ||
 				refuse(source, option->name, "must be a positive number, with a unit that the help names");
-			break;
 	}
 }
 
-static void
+static bool
 set_named(Options *options, const char *name, const char *text, const char *source)
 {
 	const Option *option = find_option(name);
 
 	if (option == NULL)
-		refuse(source, name, "there is no such setting");
-	set_option(options, option, text, source);
+		return refuse(source, name, "there is no such setting");
+	return set_option(options, option, text, source);
 }
 
 /* Cuts white space from both ends, in place. */
@@ -265,39 +299,48 @@ trim(char *text)
 	return text;
 }
 
-static void
+static bool
+read_line(Options *options, Arena *values, char *line)
+{
+	char	   *name = trim(line);
+	char	   *value = strchr(name, '=');
+
+	if (*name == '\0' || *name == '#')
+		return true;
+	if (value == NULL)
+		return refuse("configuration file", name, "a line must read name = value");
+	*value++ = '\0';
+	return set_named(options, trim(name), arena_strdup(values, trim(value)), "configuration file, setting");
+}
+
+/* Options point to the values from now on, so those stay, also of a former reading. */
+static bool
 read_file(Options *options, const char *path)
 {
-	static Arena *values;		/* options point into it to the end */
+	static Arena *values;
 	FILE	   *file = fopen(path, "r");
 	char	   *line = NULL;
 	size_t		size = 0;
+	bool		good = true;
 
 	if (file == NULL)
-		refuse("configuration file", path, strerror(errno));
-	values = arena_new();
-	while (getline(&line, &size, file) >= 0)
-	{
-		char	   *name = trim(line);
-		char	   *value = strchr(name, '=');
-
-		if (*name == '\0' || *name == '#')
-			continue;
-		if (value == NULL)
-			refuse("configuration file", name, "a line must read name = value");
-		*value++ = '\0';
-		set_named(options, trim(name), arena_strdup(values, trim(value)), "configuration file, setting");
-	}
+		return refuse("configuration file", path, strerror(errno));
+	if (values == NULL)
+		values = arena_new();
+	while (good && getline(&line, &size, file) >= 0)
+		good = read_line(options, values, line);
 	free(line);
 	fclose(file);
+	return good;
 }
 
-static void
+static bool
 read_environment(Options *options)
 {
 	size_t		i;
+	bool		good = true;
 
-	for (i = 0; i < lengthof(table); i++)
+	for (i = 0; i < lengthof(table) && good; i++)
 	{
 		char		name[64] = "WACTA_GATEWAY_";
 		size_t		len = strlen(name);
@@ -309,83 +352,108 @@ read_environment(Options *options)
 		name[len] = '\0';
 		value = getenv(name);
 		if (value != NULL)
-			set_option(options, &table[i], value, "environment, setting");
+			good = set_option(options, &table[i], value, "environment, setting");
 	}
+	return good;
 }
 
-/* Takes one flag and, if it stands apart, its value; returns how many words. */
+/* "--no-NAME" for a switch. */
+static const Option *
+find_negated(const char *name)
+{
+	const Option *option = strncmp(name, "no-", 3) == 0 ? find_option(name + 3) : NULL;
+
+	return option != NULL && option->kind == KIND_SWITCH ? option : NULL;
+}
+
+/*
+ * Takes one flag and, if it stands apart, its value; returns how many words, 0
+ * when it is refused.
+ */
 static int
 read_flag(Options *options, int left, char **words)
 {
-	const char *flag = words[0];
-	char		name[64];
-	size_t		len;
+	bool		is_flag = strncmp(words[0], "--", 2) == 0;
+	const char *flag = is_flag ? words[0] + 2 : "";
+	size_t		len = strcspn(flag, "=");
+	char		name[64] = "";
 	const Option *option;
 
-	if (strncmp(flag, "--", 2) != 0)
-		refuse("argument", flag, "settings begin with --");
-	flag += 2;
-	len = strcspn(flag, "=");
-	if (len >= sizeof(name))
-		refuse("flag", words[0], "there is no such setting");
-	memcpy(name, flag, len);
-	name[len] = '\0';
+	if (!is_flag)
+		return refuse("argument", words[0], "settings begin with --");
+	if (len < sizeof(name))
+		memcpy(name, flag, len);
 	option = find_option(name);
-	if (option == NULL && strncmp(name, "no-", 3) == 0)
-	{
-		option = find_option(name + 3);
-		if (option == NULL || option->kind != KIND_SWITCH || flag[len] == '=')
-			refuse("flag", words[0], "there is no such setting");
-		set_option(options, option, "off", "flag");
-		return 1;
-	}
+	if (option == NULL && flag[len] == '\0' && find_negated(name) != NULL)
+		return set_option(options, find_negated(name), "off", "flag");
 	if (option == NULL)
-		refuse("flag", words[0], "there is no such setting");
+		return refuse("flag", words[0], "there is no such setting");
 	if (flag[len] == '=' || option->kind == KIND_SWITCH)
-	{
-		set_option(options, option, flag[len] == '=' ? flag + len + 1 : "on", "flag");
-		return 1;
-	}
+		return set_option(options, option, flag[len] == '=' ? flag + len + 1 : "on", "flag");
 	if (left < 2)
-		refuse("flag", words[0], "needs a value");
-	set_option(options, option, words[1], "flag");
-	return 2;
+		return refuse("flag", words[0], "needs a value");
+	return set_option(options, option, words[1], "flag") ? 2 : 0;
 }
 
-static void
+static bool
 read_flags(Options *options, int argc, char **argv)
 {
 	int			at = 1;
+	int			step = 1;
 
-	while (at < argc)
-		at += read_flag(options, argc - at, argv + at);
+	while (at < argc && step > 0)
+	{
+		step = read_flag(options, argc - at, argv + at);
+		at += step;
+	}
+	return step > 0;
 }
 
 /* A password on a command line or in a configuration file is no secret. */
-static void
+static bool
 check_conninfo(const char *conninfo)
 {
-	char	   *error = NULL;
-	PQconninfoOption *parsed = PQconninfoParse(conninfo, &error);
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
 	PQconninfoOption *option;
+	bool		good = true;
 
 	if (parsed == NULL)
-		refuse("setting", "db", "is not a connection string");
+		return refuse("setting", "db", "is not a connection string");
 	for (option = parsed; option->keyword != NULL; option++)
 	{
 		if (strcmp(option->keyword, "password") == 0 && option->val != NULL)
-			refuse("setting", "db", "must hold no password: name a file with passfile=...");
+			good = refuse("setting", "db", "must hold no password: name a file with passfile=...");
 	}
 	PQconninfoFree(parsed);
+	return good;
+}
+
+static bool
+read_all(Options *options, int argc, char **argv)
+{
+	bool		good = true;
+	size_t		i;
+
+	memset(options, 0, sizeof(*options));
+	for (i = 0; i < lengthof(table); i++)
+		set_option(options, &table[i], table[i].standard, "default of");
+	/* The file's name may come by the other two ways, so these are read twice. */
+	good = read_environment(options) && read_flags(options, argc, argv);
+	if (good && options->config[0] != '\0')
+		good = read_file(options, options->config) && read_environment(options) && read_flags(options, argc, argv);
+	if (!good || !check_conninfo(options->db))
+		return false;
+	options->proxies = proxies_parse(options->trusted_proxies);
+	return options->proxies != NULL ||
+		refuse("setting", "trusted-proxies", "must be a list of addresses or networks");
 }
 
 void
 options_read(Options *options, int argc, char **argv)
 {
-	size_t		i;
+	int			i;
 
-	memset(options, 0, sizeof(*options));
-	for (i = 1; i < (size_t) argc; i++)
+	for (i = 1; i < argc; i++)
 	{
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
 		{
@@ -398,19 +466,51 @@ options_read(Options *options, int argc, char **argv)
 			exit(0);
 		}
 	}
-	for (i = 0; i < lengthof(table); i++)
-		set_option(options, &table[i], table[i].standard, "default of");
-	/* The file's name may come by the other two ways, so these are read twice. */
-	read_environment(options);
-	read_flags(options, argc, argv);
-	if (options->config[0] != '\0')
+	if (read_all(options, argc, argv))
+		return;
+	fputs("Try \"wacta-gateway --help\".\n", stderr);
+	exit(2);
+}
+
+static bool
+is_same(const Options *a, const Options *b, const Option *option)
+{
+	const void *one = (const char *) a + option->offset;
+	const void *other = (const char *) b + option->offset;
+
+	if (option->kind == KIND_TEXT)
+		return strcmp(*(const char *const *) one, *(const char *const *) other) == 0;
+	if (option->kind == KIND_SWITCH)
+		return *(const bool *) one == *(const bool *) other;
+	return *(const long *) one == *(const long *) other;
+}
+
+static size_t
+size_of(const Option *option)
+{
+	if (option->kind == KIND_TEXT)
+		return sizeof(const char *);
+	return option->kind == KIND_SWITCH ? sizeof(bool) : sizeof(long);
+}
+
+void
+options_reload(Options *options, int argc, char **argv)
+{
+	Options		fresh;
+	size_t		i;
+
+	if (!read_all(&fresh, argc, argv))
 	{
-		read_file(options, options->config);
-		read_environment(options);
-		read_flags(options, argc, argv);
+		fputs("wacta-gateway: all settings stay as they were\n", stderr);
+		return;
 	}
-	check_conninfo(options->db);
-	options->proxies = proxies_parse(options->trusted_proxies);
-	if (options->proxies == NULL)
-		refuse("setting", "trusted-proxies", "must be a list of addresses or networks");
+	for (i = 0; i < lengthof(table); i++)
+	{
+		if (!table[i].is_fixed || is_same(options, &fresh, &table[i]))
+			continue;
+		fprintf(stderr, "wacta-gateway: setting \"%s\" changes at the next start\n", table[i].name);
+		memcpy((char *) &fresh + table[i].offset, (char *) options + table[i].offset, size_of(&table[i]));
+	}
+	free(options->proxies);
+	*options = fresh;
 }

@@ -9,12 +9,14 @@
 
 #include <stdbool.h>
 
+#include "limit.h"
 #include "peer.h"
 
 typedef struct Options
 {
 	const char *config;
 	const char *listen;
+	const char *metrics_listen;
 	const char *db;
 	const char *anon_role;
 	const char *jwt_secret_file;
@@ -30,10 +32,16 @@ typedef struct Options
 	long		max_body;		/* sizes in bytes */
 	long		max_headers;
 	long		max_held;
+	long		max_connections;
+	LimitRules	limit;
+	long		limit_login;	/* points */
+	long		limit_request;
 	const char *trusted_proxies;
 	ProxyList  *proxies;		/* the same, parsed; the caller frees it */
 	bool		trust_proxy;
+	bool		hsts;
 	bool		access_log;
+	bool		check;			/* only look whether all this works */
 } Options;
 
 /*
@@ -41,5 +49,11 @@ typedef struct Options
  * Prints help or the reason of a refusal and ends the program itself.
  */
 extern void options_read(Options *options, int argc, char **argv);
+
+/*
+ * Reads them once more, while the program runs.  What cannot change then stays as
+ * it was, and all of it does if there is something to refuse; both are told.
+ */
+extern void options_reload(Options *options, int argc, char **argv);
 
 #endif							/* GATEWAY_OPTIONS_H */

@@ -4,8 +4,8 @@
  *
  * Each proxy adds the address that it saw at the end of X-Forwarded-For; what
  * stands before is the client's own claim.  So the list is read from its end, as
- * long as the one who wrote an entry is trusted.  Called by exchange.c, and by
- * options.c for the list of proxies.
+ * long as the one who wrote an entry is trusted.  Called by exchange.c and
+ * connection.c, and by options.c for the list of proxies.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "text.h"
 
@@ -80,7 +81,7 @@ read_network(char *word, Network *network)
 	if (slash == NULL)
 		return true;
 	bits = strtol(slash, &end, 10);
-	if (end == slash || *end != '\0' || bits < 0)
+	if (end == slash || *end != '\0' || bits < 0 || bits > 128)
 		return false;
 	if (strchr(word, ':') == NULL)
 		bits += V4_BITS;
@@ -174,8 +175,25 @@ last_word(char *list)
 	return list + len;
 }
 
-static const char *
-write_address(Arena *arena, const struct in6_addr *address)
+struct in6_addr
+peer_of_socket(int fd)
+{
+	struct sockaddr_storage name = {0};
+	socklen_t	len = sizeof(name);
+	struct in6_addr address;
+
+	read_ipv4("127.0.0.1", &address);
+	if (getpeername(fd, (struct sockaddr *) &name, &len) != 0)
+		return address;
+	if (name.ss_family == AF_INET6)
+		return ((struct sockaddr_in6 *) &name)->sin6_addr;
+	if (name.ss_family == AF_INET)
+		memcpy(address.s6_addr + V4_BITS / 8, &((struct sockaddr_in *) &name)->sin_addr, sizeof(struct in_addr));
+	return address;
+}
+
+const char *
+peer_text(Arena *arena, const struct in6_addr *address)
 {
 	char		text[INET6_ADDRSTRLEN];
 
@@ -186,21 +204,53 @@ write_address(Arena *arena, const struct in6_addr *address)
 	return arena_strdup(arena, text);
 }
 
-/* What is no address ends the list: who wrote it is then the last one known. */
-const char *
-peer_address(Arena *arena, const struct evkeyvalq *headers, const char *socket_peer,
-			 const ProxyList *proxies, bool trust_any)
+static bool
+is_loopback(const struct in6_addr *address)
 {
-	struct in6_addr address = socket_address(arena, socket_peer);
+	return IN6_IS_ADDR_LOOPBACK(address) ||
+		(IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[V4_BITS / 8] == 127);
+}
+
+/* Does the request say that it was passed on? */
+static bool
+is_forwarded(const struct evkeyvalq *headers)
+{
+	static const char *const names[] = {"X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"};
+	const struct evkeyval *header;
+	size_t		i;
+
+	TAILQ_FOREACH(header, headers, next)
+	{
+		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		{
+			if (text_equal_nocase(header->key, names[i]))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* What is no address ends the list: who wrote it is then the last one known. */
+void
+peer_find(Arena *arena, const struct evkeyvalq *headers, const char *socket_peer,
+		  const ProxyList *proxies, bool trust_any, Peer *peer)
+{
 	struct in6_addr told;
-	bool		trusted = trust_any || is_proxy(proxies, &address);
-	char	   *list = trusted ? forwarded_for(arena, headers) : NULL;
+	bool		is_loop;
+	bool		trusted;
+	char	   *list;
 	char	   *word;
 
+	peer->address = socket_address(arena, socket_peer);
+	is_loop = is_loopback(&peer->address);
+	trusted = trust_any || is_proxy(proxies, &peer->address);
+	peer->is_local = is_loop && !is_forwarded(headers);
+	peer->is_unnamed_proxy = is_loop && !peer->is_local && !trusted;
+	list = trusted ? forwarded_for(arena, headers) : NULL;
 	while (trusted && (word = last_word(list)) != NULL && read_address(without_port(word), &told))
 	{
-		address = told;
-		trusted = is_proxy(proxies, &address);
+		peer->address = told;
+		trusted = is_proxy(proxies, &peer->address);
 	}
-	return write_address(arena, &address);
+	peer->text = peer_text(arena, &peer->address);
 }

@@ -4,7 +4,9 @@
  *
  * A call runs on a connection of its own from begin to commit.  When all are
  * taken it waits, but not for long and not behind too many: a full queue helps
- * no one.  Must not know what a call does.  Called by server.c.
+ * no one.  One queue serves all, in order, save that a call whose share (share.c)
+ * is used up is passed over until one of the same share ends.  Must not know what
+ * a call does.  Called by exchange.c.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -17,13 +19,21 @@
 #include "arena.h"
 #include "session.h"
 
+typedef struct CallQueue
+{
+	TAILQ_HEAD(, Call) calls;
+	int			count;
+} CallQueue;
+
 struct Pool
 {
 	struct event_base *base;
 	const PoolConfig *config;
 	Session    *sessions;
-	TAILQ_HEAD(, Call) waiting;
-	int			nwaiting;
+	CallQueue	waiting;
+	CallQueue	background;
+	uint64_t	connects;
+	uint64_t	failures;
 	bool		complained;		/* the outage in progress is in the log */
 };
 
@@ -52,21 +62,12 @@ pool_session_failed(Session *session, const char *reason)
 {
 	Pool	   *pool = session->pool;
 
+	pool->failures++;
 	if (pool->complained)
 		return;
 	pool->complained = true;
 	fprintf(stderr, "wacta-gateway: no connection to the database, trying again: %.*s\n",
 			(int) strcspn(reason, "\n"), reason);
-}
-
-void
-pool_call_done(Call *call)
-{
-	if (call->deadline != NULL)
-		event_free(call->deadline);
-	call->deadline = NULL;
-	call->session = NULL;
-	call->done(call);
 }
 
 static void
@@ -98,20 +99,6 @@ end_outage(Pool *pool)
 		session_hurry(&pool->sessions[i]);
 }
 
-void
-pool_session_idle(Session *session)
-{
-	Pool	   *pool = session->pool;
-	Call	   *call = TAILQ_FIRST(&pool->waiting);
-
-	end_outage(pool);
-	if (call == NULL || session->state != SESSION_IDLE)
-		return;
-	TAILQ_REMOVE(&pool->waiting, call, link);
-	pool->nwaiting--;
-	run_call(session, call);
-}
-
 static Session *
 find_idle(Pool *pool)
 {
@@ -123,6 +110,117 @@ find_idle(Pool *pool)
 			return &pool->sessions[i];
 	}
 	return NULL;
+}
+
+/* Calls of the same share that run. */
+static int
+running_beside(const Pool *pool, const Call *call)
+{
+	int			count = 0;
+	int			i;
+
+	for (i = 0; i < pool->config->size && call->share.key != 0; i++)
+	{
+		const Call *other = pool->sessions[i].call;
+
+		count += other != NULL && other->share.key == call->share.key;
+	}
+	return count;
+}
+
+/* Has one more of the call's share room among those that run? */
+static bool
+may_run(const Pool *pool, const Call *call)
+{
+	return call->share.key == 0 || running_beside(pool, call) < call->share.running;
+}
+
+static CallQueue *
+queue_of(Pool *pool, const Call *call)
+{
+	return call->background ? &pool->background : &pool->waiting;
+}
+
+/* And among those that run or wait? */
+static bool
+may_wait(Pool *pool, const Call *call)
+{
+	const Call *other;
+	int			count = running_beside(pool, call);
+
+	if (call->share.key == 0)
+		return true;
+	TAILQ_FOREACH(other, &queue_of(pool, call)->calls, link)
+		count += other->share.key == call->share.key;
+	return count < call->share.running + call->share.waiting;
+}
+
+static void
+leave_queue(Call *call)
+{
+	CallQueue  *queue = queue_of(call->pool, call);
+
+	TAILQ_REMOVE(&queue->calls, call, link);
+	queue->count--;
+}
+
+/* The one that has waited longest of those that may run, or NULL. */
+static Call *
+next_call(const Pool *pool, const CallQueue *queue)
+{
+	Call	   *call = TAILQ_FIRST(&queue->calls);
+
+	while (call != NULL && !may_run(pool, call))
+		call = TAILQ_NEXT(call, link);
+	return call;
+}
+
+static void
+dispatch(Pool *pool)
+{
+	while (pool->waiting.count + pool->background.count > 0)
+	{
+		Session    *session = find_idle(pool);
+		Call	   *call = session != NULL ? next_call(pool, &pool->waiting) : NULL;
+
+		if (session != NULL && call == NULL)
+			call = next_call(pool, &pool->background);
+		if (call == NULL)
+			return;
+		leave_queue(call);
+		run_call(session, call);
+	}
+}
+
+void
+pool_session_idle(Session *session)
+{
+	end_outage(session->pool);
+	dispatch(session->pool);
+}
+
+void
+pool_session_connected(Session *session)
+{
+	session->pool->connects++;
+}
+
+/*
+ * The next call leaves before the answer to this one is made, so that the database
+ * does not wait for it.  It need not be on the same connection, which may be
+ * broken: but there may be room in this call's share now.
+ */
+void
+pool_call_done(Call *call)
+{
+	Pool	   *pool = call->pool;
+
+	if (call->deadline != NULL)
+		event_free(call->deadline);
+	call->deadline = NULL;
+	call->session = NULL;
+	dispatch(pool);
+	call->done(call);
 }
 
 /*
@@ -141,24 +239,36 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		session_break(call->session, CALL_TIMED_OUT);
 		return;
 	}
-	TAILQ_REMOVE(&call->pool->waiting, call, link);
-	call->pool->nwaiting--;
+	leave_queue(call);
 	call->outcome = CALL_NO_CONNECTION;
+	pool_call_done(call);
+}
+
+static void
+refuse(Call *call, CallOutcome outcome)
+{
+	call->outcome = outcome;
 	pool_call_done(call);
 }
 
 void
 pool_submit(Pool *pool, Call *call)
 {
-	Session    *session = find_idle(pool);
+	CallQueue  *queue = queue_of(pool, call);
+	bool		gives_way = call->background && pool->waiting.count > 0;
+	Session    *session = gives_way || !may_run(pool, call) ? NULL : find_idle(pool);
 
 	call->pool = pool;
 	call->session = NULL;
 	call->outcome = CALL_LOST;
-	if (session == NULL && pool->nwaiting >= pool->config->queue)
+	if (session == NULL && !may_wait(pool, call))
 	{
-		call->outcome = CALL_NO_CONNECTION;
-		pool_call_done(call);
+		refuse(call, CALL_CROWDED);
+		return;
+	}
+	if (session == NULL && queue->count >= pool->config->queue)
+	{
+		refuse(call, CALL_NO_CONNECTION);
 		return;
 	}
 	call->deadline = evtimer_new(pool->base, on_deadline, call);
@@ -168,8 +278,26 @@ pool_submit(Pool *pool, Call *call)
 		return;
 	}
 	set_deadline(call, pool->config->queue_timeout);
-	TAILQ_INSERT_TAIL(&pool->waiting, call, link);
-	pool->nwaiting++;
+	TAILQ_INSERT_TAIL(&queue->calls, call, link);
+	queue->count++;
+}
+
+PoolFigures
+pool_figures(const Pool *pool)
+{
+	PoolFigures now = {.size = pool->config->size,.waiting = pool->waiting.count + pool->background.count,
+	.connects = pool->connects,.failures = pool->failures};
+	int			i;
+
+	for (i = 0; i < pool->config->size; i++)
+	{
+		const Session *session = &pool->sessions[i];
+
+		now.sockets += session->conn != NULL && PQsocket(session->conn) >= 0;
+		now.idle += session->state == SESSION_IDLE;
+		now.busy += session->state == SESSION_BUSY || session->state == SESSION_CLEANING;
+	}
+	return now;
 }
 
 Pool *
@@ -181,7 +309,8 @@ pool_start(struct event_base *base, const PoolConfig *config)
 	pool->base = base;
 	pool->config = config;
 	pool->sessions = must_alloc((size_t) config->size * sizeof(Session));
-	TAILQ_INIT(&pool->waiting);
+	TAILQ_INIT(&pool->waiting.calls);
+	TAILQ_INIT(&pool->background.calls);
 	for (i = 0; i < config->size; i++)
 	{
 		pool->sessions[i].pool = pool;

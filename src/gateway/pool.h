@@ -8,6 +8,7 @@
 #define GATEWAY_POOL_H
 
 #include <event2/event.h>
+#include <stdint.h>
 
 #include "call.h"
 
@@ -24,9 +25,22 @@ typedef struct PoolConfig
 	long		lock_timeout;
 } PoolConfig;
 
+/* How it stands, for who watches it. */
+typedef struct PoolFigures
+{
+	int			size;
+	int			idle;
+	int			busy;
+	int			sockets;		/* connecting ones, too */
+	int			waiting;		/* calls */
+	uint64_t	connects;
+	uint64_t	failures;
+} PoolFigures;
+
 /* Starts to connect; calls may be submitted at once.  Keeps config. */
 extern Pool *pool_start(struct event_base *base, const PoolConfig *config);
 extern void pool_submit(Pool *pool, Call *call);
+extern PoolFigures pool_figures(const Pool *pool);
 
 /* At the end of the program, when no call is left. */
 extern void pool_stop(Pool *pool);

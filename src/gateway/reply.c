@@ -5,7 +5,7 @@
  * By PostgREST's conventions: response.status, response.headers, errors with
  * PTxyz and PGRST, its table of SQLSTATEs.  What the server says about faults
  * of its own stays inside; what a function says to its caller goes out.  Must
- * not touch sockets.  Called by server.c.
+ * not touch sockets.  Called by exchange.c.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -24,14 +24,17 @@ typedef struct StatusRule
 	int			status;
 } StatusRule;
 
-/* The first that fits counts. */
+/*
+ * The first that fits counts.  PostgREST has 500 for a lock that was not to be had
+ * in time; but nothing is broken then, and later it will work.
+ */
 static const StatusRule status_rules[] = {
 	{"08", 503}, {"09", 500}, {"0L", 403}, {"0P", 403},
 	{"23503", 409}, {"23505", 409}, {"21", 500},
 	{"25006", 405}, {"25", 500}, {"28", 403}, {"2D", 500},
 	{"38", 500}, {"39", 500}, {"3B", 500}, {"40", 500},
 	{"42883", 404}, {"42P01", 404}, {"42P17", 500},
-	{"53400", 500}, {"53", 503}, {"54", 500}, {"55", 500},
+	{"53400", 500}, {"53", 503}, {"54", 500}, {"55P03", 503}, {"55", 500},
 	{"57P0", 503}, {"57", 500}, {"58", 500},
 	{"F0", 500}, {"HV", 500}, {"P0001", 400}, {"P0", 500}, {"XX", 500},
 };
@@ -79,6 +82,37 @@ reply_add_header(Arena *arena, Reply *reply, const char *name, const char *value
 	*end = header;
 }
 
+typedef struct SafetyHeader
+{
+	const char *name;
+	const char *value;
+} SafetyHeader;
+
+static const SafetyHeader safety[] = {
+	{"X-Content-Type-Options", "nosniff"},
+	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"},
+	{"X-Frame-Options", "DENY"},
+	{"Referrer-Policy", "no-referrer"},
+	{"Cache-Control", "no-store"},
+};
+
+const char *
+reply_safety_lines(void)
+{
+	static char lines[512];
+	size_t		i;
+
+	for (i = 0; i < lengthof(safety) && (i > 0 || lines[0] == '\0'); i++)
+		snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "%s: %s\r\n", safety[i].name, safety[i].value);
+	return lines;
+}
+
+const char *
+reply_hsts_line(void)
+{
+	return "Strict-Transport-Security: " REPLY_HSTS "\r\n";
+}
+
 static bool
 has_header(const Reply *reply, const char *name)
 {
@@ -92,16 +126,40 @@ has_header(const Reply *reply, const char *name)
 	return false;
 }
 
+const char *
+reply_take_header(Reply *reply, const char *name)
+{
+	ReplyHeader **at = &reply->headers;
+	const char *value = NULL;
+
+	while (*at != NULL)
+	{
+		if (text_equal_nocase((*at)->name, name))
+		{
+			value = (*at)->value;
+			*at = (*at)->next;
+		}
+		else
+			at = &(*at)->next;
+	}
+	return value;
+}
+
 /* What clients and proxies must know beside the status itself. */
 static void
 add_error_headers(Arena *arena, Reply *reply)
 {
-	if ((reply->status == 503 || reply->status == 504) && !has_header(reply, "Retry-After"))
+	size_t		i;
+
+	if ((reply->status == 429 || reply->status == 503 || reply->status == 504) && !has_header(reply, "Retry-After"))
 		reply_add_header(arena, reply, "Retry-After", "2");
 	if (reply->status == 401 && !has_header(reply, "WWW-Authenticate"))
 		reply_add_header(arena, reply, "WWW-Authenticate", "Bearer");
-	if (!has_header(reply, "Cache-Control"))
-		reply_add_header(arena, reply, "Cache-Control", "no-store");
+	for (i = 0; i < lengthof(safety); i++)
+	{
+		if (!has_header(reply, safety[i].name))
+			reply_add_header(arena, reply, safety[i].name, safety[i].value);
+	}
 }
 
 void
@@ -144,9 +202,6 @@ reply_error_page(Arena *arena, Reply *reply)
 							   "<title>%d</title></head><body><p>%s</p></body></html>\n",
 							   reply->status, page_text(reply->status));
 	reply->body_len = strlen(reply->body);
-	reply_add_header(arena, reply, "Content-Security-Policy",
-					 "default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
-	reply_add_header(arena, reply, "Referrer-Policy", "no-referrer");
 }
 
 /* These say where a message ends; they are not for a function to set. */
@@ -388,6 +443,9 @@ reply_from_call(Arena *arena, Reply *reply, const Call *call, bool authenticated
 			break;
 		case CALL_NO_CONNECTION:
 			reply_error(arena, reply, 503, "PGRST003", "no connection to the database was free in time", NULL, NULL);
+			break;
+		case CALL_CROWDED:
+			reply_error(arena, reply, call->share.waiting > 0 ? 503 : 429, "53400", "too many at once", NULL, NULL);
 			break;
 		case CALL_TIMED_OUT:
 			reply_error(arena, reply, 504, "57014", "the database did not answer in time", NULL, NULL);

@@ -13,6 +13,8 @@
 #include "arena.h"
 #include "call.h"
 
+#define REPLY_HSTS "max-age=31536000"
+
 typedef struct ReplyHeader
 {
 	struct ReplyHeader *next;
@@ -32,6 +34,9 @@ typedef struct Reply
 
 extern void reply_add_header(Arena *arena, Reply *reply, const char *name, const char *value);
 
+/* Takes a header out of the reply; its value, or NULL when there is none. */
+extern const char *reply_take_header(Reply *reply, const char *name);
+
 /* An error in PostgREST's shape; code and message must not be NULL. */
 extern void reply_error(Arena *arena, Reply *reply, int status, const char *code,
 						const char *message, const char *details, const char *hint);
@@ -41,6 +46,13 @@ extern void reply_error_page(Arena *arena, Reply *reply);
 
 /* The reply points into the call's results: clear the call after it is sent. */
 extern void reply_from_call(Arena *arena, Reply *reply, const Call *call, bool authenticated);
+
+/*
+ * What keeps a browser from doing more with an answer of our own than showing
+ * it, as lines of a head; and the one that a site for https alone adds to all.
+ */
+extern const char *reply_safety_lines(void);
+extern const char *reply_hsts_line(void);
 
 /* PostgREST's status for an SQLSTATE. */
 extern int	reply_status_of(const char *sqlstate, bool authenticated);

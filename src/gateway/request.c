@@ -139,7 +139,8 @@ pair_value(Arena *arena, const char *pair, size_t len)
 
 /*
  * Of a dotted name the last part counts, as in PostgREST: Meta's hub.challenge
- * is the argument challenge.
+ * is the argument challenge.  Where a link was taken out of HTML as it stands
+ * there, "&amp;" still separates.
  */
 static void
 arguments_from_form(Arena *arena, const ApiFunction *function, const char *form, const char **args)
@@ -151,8 +152,11 @@ arguments_from_form(Arena *arena, const ApiFunction *function, const char *form,
 	{
 		char	   *name = pair_name(arena, pair, len);
 		char	   *dot = strrchr(name, '.');
-		int			i = find_argument(function, dot != NULL ? dot + 1 : name);
+		int			i;
 
+		while (text_starts_nocase(name, "amp;"))
+			name += strlen("amp;");
+		i = find_argument(function, dot != NULL ? dot + 1 : name);
 		if (i >= 0)
 			args[i] = pair_value(arena, pair, len);
 	}

@@ -54,7 +54,14 @@ extern char *request_query_without(Arena *arena, const char *query, const char *
  * uses up are left out; those of a webhook are for its function to compare.
  */
 extern char *request_headers_json(Arena *arena, const struct evkeyvalq *headers,
-								  const RouteMatch *match, const char *peer, bool query_is_body);
+								  const RouteMatch *match, const char *peer, const char *id,
+								  bool query_is_body);
+
+/*
+ * The X-Request-Id that came, if it is fit for logs and headers, else one of
+ * our own.
+ */
+extern const char *request_id(Arena *arena, const struct evkeyvalq *headers);
 
 /* request.cookies */
 extern char *request_cookies_json(Arena *arena, const struct evkeyvalq *headers);

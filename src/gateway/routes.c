@@ -7,7 +7,7 @@
  * does not have is NULL, so functions must treat NULL as their default.
  *
  * To add an endpoint: a row in functions[], a row in routes[], and the function
- * in wacta_api.  Called by server.c (matching) and call.c (statements).
+ * in wacta_api.  Called by exchange.c (matching) and call.c (statements).
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -23,6 +23,7 @@ enum
 {
 	FN_TRACK_PAGE,
 	FN_TRACK,
+	FN_TRACK_VISIT,
 	FN_SEND,
 	FN_TEMPLATE,
 	FN_ANALYTICS,
@@ -36,66 +37,71 @@ enum
 };
 
 static const ApiFunction functions[] = {
+	/* The functions of a link begin with the same arguments: a call of one can go on as a call of another. */
 	[FN_TRACK_PAGE] = {
 		"track_page",
 		"SELECT wacta_api.track_page(token => $1, action => $2, lead_id => $3)",
-		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 3, {"token", "action", "lead_id"}
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_ALL, 3, {"token", "action", "lead_id"}
 	},
 	[FN_TRACK] = {
 		"track",
 		"SELECT wacta_api.track(token => $1, action => $2, lead_id => $3, confirm => $4)",
-		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 4, {"token", "action", "lead_id", "confirm"}
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_LEAD, 4, {"token", "action", "lead_id", "confirm"}
+	},
+	[FN_TRACK_VISIT] = {
+		"track_visit",
+		"SELECT wacta_api.track_visit(token => $1, action => $2, lead_id => $3)",
+		INPUT_ARGS, OUTPUT_JSON, SHARE_LEAD, 3, {"token", "action", "lead_id"}
 	},
 	[FN_SEND] = {
 		"send_interactive_message",
 		"SELECT wacta_api.send_interactive_message(lead_id => $1, template => $2, call_id => $3)",
-		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 3, {"lead_id", "template", "call_id"}
+		INPUT_ARGS, OUTPUT_JSON, SHARE_LEAD, 3, {"lead_id", "template", "call_id"}
 	},
 	[FN_TEMPLATE] = {
 		"generate_ai_template",
 		"SELECT wacta_api.generate_ai_template(project => $1, customer_name => $2, project_name => $3)",
-		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 3, {"project", "customer_name", "project_name"}
+		INPUT_ARGS, OUTPUT_JSON, SHARE_STAFF, 3, {"project", "customer_name", "project_name"}
 	},
 	[FN_ANALYTICS] = {
 		"interactive_analytics",
 		"SELECT wacta_api.interactive_analytics(days => $1)",
-		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 1, {"days"}
+		INPUT_ARGS, OUTPUT_JSON, SHARE_STAFF, 1, {"days"}
 	},
 	[FN_CHALLENGE] = {
 		"webhook_challenge",
 		"SELECT wacta_api.webhook_challenge(mode => $1, challenge => $2, verify_token => $3)",
-		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 3, {"mode", "challenge", "verify_token"}
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_ALL, 3, {"mode", "challenge", "verify_token"}
 	},
 	[FN_WEBHOOK_WHATSAPP] = {
 		"webhook_whatsapp",
 		"SELECT wacta_api.webhook_whatsapp($1)",
-		INPUT_RAW, OUTPUT_JSON, UNLIMITED, 1, {NULL}
+		INPUT_RAW, OUTPUT_JSON, SHARE_PROVIDERS, 1, {NULL}
 	},
 	[FN_WEBHOOK_IVR] = {
 		"webhook_ivr",
 		"SELECT wacta_api.webhook_ivr($1)",
-		INPUT_RAW, OUTPUT_BYTES, UNLIMITED, 1, {NULL}
+		INPUT_RAW, OUTPUT_BYTES, SHARE_PROVIDERS, 1, {NULL}
 	},
 	[FN_DASHBOARD] = {
 		"dashboard",
 		"SELECT wacta_api.dashboard(days => $1)",
-		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 1, {"days"}
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_STAFF, 1, {"days"}
 	},
-	/* A password costs a processor's time to check: not the whole pool's. */
 	[FN_LOGIN] = {
 		"login",
 		"SELECT wacta_api.login(username => $1, password => $2)",
-		INPUT_ARGS, OUTPUT_BYTES, 2, 2, {"username", "password"}
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_PASSWORDS, 2, {"username", "password"}
 	},
 	[FN_LOGOUT] = {
 		"logout",
 		"SELECT wacta_api.logout()",
-		INPUT_ARGS, OUTPUT_BYTES, UNLIMITED, 0, {NULL}
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_ALL, 0, {NULL}
 	},
 	[FN_HEALTH] = {
 		"health",
 		"SELECT wacta_api.health()",
-		INPUT_ARGS, OUTPUT_JSON, UNLIMITED, 0, {NULL}
+		INPUT_ARGS, OUTPUT_JSON, SHARE_ALL, 0, {NULL}
 	},
 };
 
@@ -115,10 +121,13 @@ static const Route routes[] = {
 	{"/whatsapp-interactive", FN(DASHBOARD), NULL, ROUTE_PAGE},
 	{"/login", FN(DASHBOARD), FN(LOGIN), ROUTE_PAGE | ROUTE_SESSION},
 	{"/logout", NULL, FN(LOGOUT), ROUTE_PAGE | ROUTE_SESSION},
-	{"/health", FN(HEALTH), NULL, 0},
+	{"/health", FN(HEALTH), NULL, ROUTE_NO_LIMIT},
+	{"/metrics", NULL, NULL, ROUTE_METRICS | ROUTE_NO_LIMIT},
 };
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
+
+_Static_assert(lengthof(routes) <= MAX_ROUTES, "too many routes");
 
 /* A session keeps one bit for each. */
 _Static_assert(lengthof(functions) <= MAX_FUNCTIONS && MAX_FUNCTIONS <= 32, "too many functions");
@@ -129,6 +138,18 @@ typedef struct Segment
 	size_t		len;
 	char	   *text;
 } Segment;
+
+int
+routes_index(const Route *route)
+{
+	return (int) (route - routes);
+}
+
+const char *
+routes_pattern(int index)
+{
+	return routes[index].pattern;
+}
 
 int
 routes_function_index(const ApiFunction *function)
@@ -288,9 +309,17 @@ routes_function(const Route *route, HttpMethod method)
 	}
 }
 
+const ApiFunction *
+routes_visit_function(const Route *route)
+{
+	return (route->flags & ROUTE_LINK) != 0 ? FN(TRACK_VISIT) : NULL;
+}
+
 const char *
 routes_allow(const Route *route)
 {
+	if ((route->flags & ROUTE_METRICS) != 0)
+		return "OPTIONS, GET, HEAD";
 	if (route->get == NULL)
 		return "OPTIONS, POST";
 	if ((route->flags & ROUTE_GET_WRITES) != 0)

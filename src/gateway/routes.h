@@ -14,7 +14,7 @@
 
 #define MAX_ARGS	4
 #define MAX_FUNCTIONS 32
-#define UNLIMITED	0
+#define MAX_ROUTES	32
 #define MAX_PARAMS	2
 
 typedef enum HttpMethod
@@ -38,6 +38,19 @@ typedef enum FunctionOutput
 	OUTPUT_BYTES				/* a body whose type response.headers names */
 } FunctionOutput;
 
+/*
+ * How much of the pool calls of a function may take, so that none of these can
+ * keep the others waiting; see share.c.
+ */
+typedef enum CallShare
+{
+	SHARE_ALL,					/* short, and nothing to wait for */
+	SHARE_LEAD,					/* takes the lock of a lead */
+	SHARE_PROVIDERS,			/* webhooks */
+	SHARE_STAFF,				/* figures over long times */
+	SHARE_PASSWORDS				/* a processor's time each */
+} CallShare;
+
 /* One function of wacta_api: one static statement, prepared once a session. */
 typedef struct ApiFunction
 {
@@ -45,7 +58,7 @@ typedef struct ApiFunction
 	const char *sql;
 	FunctionInput input;
 	FunctionOutput output;
-	int			max_running;	/* calls begun and not ended, or UNLIMITED */
+	CallShare	share;
 	int			nargs;
 	const char *args[MAX_ARGS];
 } ApiFunction;
@@ -55,6 +68,8 @@ typedef struct ApiFunction
 #define ROUTE_WEBHOOK 0x04		/* a provider calls: with a key, not a token of ours */
 #define ROUTE_GET_WRITES 0x08	/* the GET is a POST whose body is its query */
 #define ROUTE_SESSION 0x10		/* begins or ends a session */
+#define ROUTE_METRICS 0x20		/* the gateway's own figures */
+#define ROUTE_NO_LIMIT 0x40		/* asked again and again by those who watch over us */
 
 typedef struct Route
 {
@@ -80,6 +95,10 @@ typedef struct RouteMatch
 	const char *query;			/* still encoded, "" when there is none */
 } RouteMatch;
 
+/* Below MAX_ROUTES, different for each route. */
+extern int	routes_index(const Route *route);
+extern const char *routes_pattern(int index);
+
 /* Below MAX_FUNCTIONS, different for each function. */
 extern int	routes_function_index(const ApiFunction *function);
 
@@ -91,6 +110,9 @@ extern bool routes_match(Arena *arena, const char *target, RouteMatch *match);
 
 /* The function for a method, NULL if the route does not take it. */
 extern const ApiFunction *routes_function(const Route *route, HttpMethod method);
+
+/* The function that records a visit of a link, NULL where visits are not recorded. */
+extern const ApiFunction *routes_visit_function(const Route *route);
 
 /* The value of the Allow header. */
 extern const char *routes_allow(const Route *route);

@@ -14,12 +14,14 @@
 #include "options.h"
 #include "pool.h"
 
+#define MAX_LISTENERS	8
+
 typedef struct Server Server;
 
 extern Server *server_start(struct event_base *base, const Options *options, JwtKeys *keys, Pool *pool);
 
-/* Takes over the listener. */
-extern void server_listen(Server *server, struct evconnlistener *listener);
+/* Takes over the listener; false if there are too many. */
+extern bool server_listen(Server *server, struct evconnlistener *listener, bool for_metrics);
 
 /* Takes over the keys. */
 extern void server_set_keys(Server *server, JwtKeys *keys);

@@ -112,7 +112,10 @@ pipeline_done(Session *session)
 		return;
 	}
 	if (session->state == SESSION_PREPARING)
+	{
 		evtimer_del(session->timer);
+		pool_session_connected(session);
+	}
 	if (call != NULL && (session->committed || !session->failed))
 		call->outcome = session->committed ? CALL_COMMITTED : CALL_LOST;
 	if (session->worn)

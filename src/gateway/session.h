@@ -79,6 +79,7 @@ extern void session_close(Session *session);
 extern struct event_base *pool_base(struct Pool *pool);
 extern const char *pool_conninfo(struct Pool *pool);
 extern void pool_timeouts(struct Pool *pool, long *statement_timeout, long *lock_timeout);
+extern void pool_session_connected(Session *session);
 extern void pool_session_idle(Session *session);
 extern void pool_session_failed(Session *session, const char *reason);
 extern void pool_call_done(Call *call);

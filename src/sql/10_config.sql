@@ -68,6 +68,7 @@ CREATE TABLE wacta.config (
   default_country   text     NOT NULL DEFAULT 'IN',
   time_zone         text     NOT NULL DEFAULT 'Asia/Kolkata',
   click_mode        text     NOT NULL DEFAULT 'auto'   CHECK (click_mode IN ('auto', 'confirm', 'direct')),
+  scanner_window    interval NOT NULL DEFAULT '5 seconds' CHECK (scanner_window >= '0' AND scanner_window <= '1 hour'),
   link_style        text     NOT NULL DEFAULT 'signed' CHECK (link_style IN ('signed', 'seed')),
   link_ttl          interval          DEFAULT '90 days',
   seed_link_ttl     interval,
@@ -75,6 +76,7 @@ CREATE TABLE wacta.config (
   pitch_gap         interval NOT NULL DEFAULT '12 hours',
   ivr_patience      interval NOT NULL DEFAULT '15 minutes' CHECK (ivr_patience >= '0'),
   message_ttl       interval NOT NULL DEFAULT '3 days',
+  message_gap       interval          CHECK (message_gap > '0' AND message_gap <= '366 days'),
   max_attempts      integer  NOT NULL DEFAULT 8 CHECK (max_attempts > 0),
   retry_base        interval NOT NULL DEFAULT '10 seconds',
   retry_cap         interval NOT NULL DEFAULT '1 hour',
@@ -82,6 +84,7 @@ CREATE TABLE wacta.config (
   pair_interval     interval          DEFAULT '6 seconds' CHECK (pair_interval > '0' AND pair_interval <= '1 day'),
   pair_burst        integer NOT NULL DEFAULT 45 CHECK (pair_burst BETWEEN 1 AND 1000),
   lease             interval NOT NULL DEFAULT '5 minutes',
+  scheduler         text     NOT NULL DEFAULT 'off' CHECK (scheduler IN ('off', 'timer', 'pg_cron')),
   follow_up_delay   interval NOT NULL DEFAULT '15 minutes',
   session_ttl       interval NOT NULL DEFAULT '12 hours',
   event_retention   interval          DEFAULT '30 days' CHECK (event_retention >= '0'),
@@ -109,7 +112,8 @@ CREATE TABLE wacta.config (
 COMMENT ON TABLE wacta.config IS 'The one row of settings of this database; change it with UPDATE as wacta_admin.';
 COMMENT ON COLUMN wacta.config.base_url IS 'Where customers reach the front door, without a slash at the end.';
 COMMENT ON COLUMN wacta.config.default_country IS 'ISO code of the country whose numbers come without a country code (see wacta.country).';
-COMMENT ON COLUMN wacta.config.click_mode IS 'auto: the page posts itself; confirm: a button always; direct: a front door that can (not the gateway yet) turns the GET into the POST.';
+COMMENT ON COLUMN wacta.config.click_mode IS 'auto: the page posts itself; confirm: a button always; direct: the front door turns the GET into the POST.';
+COMMENT ON COLUMN wacta.config.scanner_window IS 'Both buttons within this time from one visitor are a scanner''s; 0: nobody is taken for one.';
 COMMENT ON COLUMN wacta.config.link_style IS 'signed: BASE/t/<token>; seed: BASE/track/<lead_id>/?token=…&action=….';
 COMMENT ON COLUMN wacta.config.link_ttl IS 'How long a signed link works; NULL: until its key is retired.';
 COMMENT ON COLUMN wacta.config.seed_link_ttl IS 'How long a link in the seed format works; NULL: until its key is retired.';
@@ -117,10 +121,12 @@ COMMENT ON COLUMN wacta.config.require_opt_in IS 'Send only to people whose cons
 COMMENT ON COLUMN wacta.config.pitch_gap IS 'process_ivr sends one person at most one message in this time.';
 COMMENT ON COLUMN wacta.config.ivr_patience IS 'How long after the last event of a call that is not over a rule waits for what it has to know.';
 COMMENT ON COLUMN wacta.config.message_ttl IS 'A message that was not sent within this time expires.';
+COMMENT ON COLUMN wacta.config.message_gap IS 'Between two messages to one person, whatever their campaign, project and sender; a brochure that was asked for need not wait. NULL: none.';
 COMMENT ON COLUMN wacta.config.unlisted_tries IS 'How often a message is tried that the provider refuses with a code not in wacta.error_rule.';
 COMMENT ON COLUMN wacta.config.pair_interval IS 'A sender sends one person one message in this time, on average; NULL: no limit.';
 COMMENT ON COLUMN wacta.config.pair_burst IS 'How many of these a sender may send one person at once.';
 COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this long is in doubt; must exceed wacta.request_timeout.';
+COMMENT ON COLUMN wacta.config.scheduler IS 'Who runs the jobs of wacta.schedule; set by wacta.install_schedule() and remove_schedule() alone.';
 COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
 COMMENT ON COLUMN wacta.config.inbox_retention IS 'How long applied webhooks are kept, bodies and all; NULL: for ever.';
 COMMENT ON COLUMN wacta.config.event_retention IS 'How long the rows of wacta.event are kept; NULL: for ever.';
@@ -161,16 +167,23 @@ CREATE TABLE wacta.country (
   trunk_prefix text NOT NULL DEFAULT '0' CHECK (trunk_prefix ~ '^[0-9]*$'),
   national_min integer NOT NULL,
   national_max integer NOT NULL,
+  time_zone    text CHECK (time_zone IS NULL OR timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL),
   CHECK (national_min BETWEEN 4 AND national_max AND national_max <= 14)
 );
 COMMENT ON TABLE wacta.country IS 'How a country writes its national phone numbers (ITU-T E.164); add the one that is missing.';
+COMMENT ON COLUMN wacta.country.time_zone IS 'Where the people with its numbers are taken to be; of several zones the one in which most live.';
 INSERT INTO wacta.country VALUES
-  ('IN', '91', '0', 10, 10), ('US', '1', '1', 10, 10), ('CA', '1', '1', 10, 10), ('GB', '44', '0', 9, 10),
-  ('AE', '971', '0', 8, 9), ('SA', '966', '0', 8, 9), ('SG', '65', '', 8, 8), ('AU', '61', '0', 9, 9),
-  ('NP', '977', '0', 8, 10), ('BD', '880', '0', 8, 10), ('LK', '94', '0', 9, 9), ('PK', '92', '0', 9, 10),
-  ('DE', '49', '0', 6, 12), ('FR', '33', '0', 9, 9), ('ZA', '27', '0', 9, 9), ('KE', '254', '0', 9, 9),
-  ('NG', '234', '0', 8, 10), ('BR', '55', '0', 10, 11), ('MX', '52', '', 10, 10), ('ID', '62', '0', 8, 12),
-  ('MY', '60', '0', 8, 10), ('PH', '63', '0', 8, 10);
+  ('IN', '91', '0', 10, 10, 'Asia/Kolkata'), ('US', '1', '1', 10, 10, 'America/New_York'),
+  ('CA', '1', '1', 10, 10, 'America/Toronto'), ('GB', '44', '0', 9, 10, 'Europe/London'),
+  ('AE', '971', '0', 8, 9, 'Asia/Dubai'), ('SA', '966', '0', 8, 9, 'Asia/Riyadh'),
+  ('SG', '65', '', 8, 8, 'Asia/Singapore'), ('AU', '61', '0', 9, 9, 'Australia/Sydney'),
+  ('NP', '977', '0', 8, 10, 'Asia/Kathmandu'), ('BD', '880', '0', 8, 10, 'Asia/Dhaka'),
+  ('LK', '94', '0', 9, 9, 'Asia/Colombo'), ('PK', '92', '0', 9, 10, 'Asia/Karachi'),
+  ('DE', '49', '0', 6, 12, 'Europe/Berlin'), ('FR', '33', '0', 9, 9, 'Europe/Paris'),
+  ('ZA', '27', '0', 9, 9, 'Africa/Johannesburg'), ('KE', '254', '0', 9, 9, 'Africa/Nairobi'),
+  ('NG', '234', '0', 8, 10, 'Africa/Lagos'), ('BR', '55', '0', 10, 11, 'America/Sao_Paulo'),
+  ('MX', '52', '', 10, 10, 'America/Mexico_City'), ('ID', '62', '0', 8, 12, 'Asia/Jakarta'),
+  ('MY', '60', '0', 8, 10, 'Asia/Kuala_Lumpur'), ('PH', '63', '0', 8, 10, 'Asia/Manila');
 CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.country
   FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('iso');
 

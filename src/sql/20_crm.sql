@@ -16,19 +16,25 @@ CREATE TABLE wacta.template (
   quality        text,
   held_reason    text,
   lint           jsonb,
+  for_project    integer,
   created_at     timestamptz NOT NULL DEFAULT wacta.now(),
+  verdict        text NOT NULL GENERATED ALWAYS AS (CASE WHEN status IN ('APPROVED', 'FLAGGED') THEN 'send'
+                                                         WHEN status IN ('REJECTED', 'DISABLED', 'DELETED') THEN 'fail' ELSE 'wait' END) STORED,
   UNIQUE (name, language)
 );
 COMMENT ON TABLE wacta.template IS 'Message templates as the provider knows them, with what fills them.';
 COMMENT ON COLUMN wacta.template.body_values IS 'What stands for {{1}}, {{2}}, … of the body: customer_name, project_name, brand, or a key of the message''s variables.';
 COMMENT ON COLUMN wacta.template.button_actions IS 'The action of each URL button with a variable, in their order; without any, of each quick reply.';
-COMMENT ON COLUMN wacta.template.status IS 'The provider''s status; only APPROVED templates are sent.';
+COMMENT ON COLUMN wacta.template.status IS
+'The provider''s status, before that DRAFT and SUBMITTED; only APPROVED templates are sent, and FLAGGED ones, whose quality is low.';
+COMMENT ON COLUMN wacta.template.for_project IS 'The project whose template it becomes when it is approved.';
+COMMENT ON COLUMN wacta.template.verdict IS 'What its status means for its messages: send; fail, for it is gone; wait, for it is in review or paused.';
 COMMENT ON COLUMN wacta.template.status_reason IS 'Why the provider gave it this status.';
 COMMENT ON COLUMN wacta.template.provider_id IS 'The provider''s id of it, as its webhooks tell.';
 COMMENT ON COLUMN wacta.template.held_reason IS 'Why wacta itself holds messages of this template back; NULL: it does not.';
 
 CREATE TRIGGER hold_back AFTER UPDATE ON wacta.template FOR EACH ROW
-  WHEN ((NEW.held_reason IS NOT NULL OR NEW.status NOT IN ('APPROVED', 'FLAGGED'))
+  WHEN ((NEW.held_reason IS NOT NULL OR NEW.verdict <> 'send')
         AND (OLD.held_reason, OLD.status) IS DISTINCT FROM (NEW.held_reason, NEW.status))
   EXECUTE FUNCTION wacta.hold_back('template_id');
 ALTER TABLE wacta.template ENABLE ALWAYS TRIGGER hold_back;
@@ -70,11 +76,13 @@ CREATE TABLE wacta.lead (
   window_until timestamptz,
   created_at   timestamptz NOT NULL DEFAULT wacta.now(),
   updated_at   timestamptz NOT NULL DEFAULT wacta.now(),
-  forgotten_at timestamptz
+  forgotten_at timestamptz,
+  time_zone    text CHECK (time_zone IS NULL OR timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE wacta.lead IS 'A person who called or was entered by staff. Its row is the lock of all that changes the person''s consent.';
 COMMENT ON COLUMN wacta.lead.consent IS 'What the ledger wacta.consent_event says; written by wacta.record_consent() alone.';
 COMMENT ON COLUMN wacta.lead.forgotten_at IS 'When wacta.forget() erased who this was; the row is left for the figures.';
+COMMENT ON COLUMN wacta.lead.time_zone IS 'Where the person is, when that is known; NULL: where wacta.person_clock() takes them to be.';
 COMMENT ON COLUMN wacta.lead.window_until IS 'End of the customer service window (24 hours after the person''s last message).';
 CREATE INDEX ON wacta.lead (project_id, lead_id);
 -- Always: also where logical replication applies an opt-out.

@@ -39,13 +39,16 @@ CREATE TABLE wacta.follow_up (
   attempts      integer NOT NULL DEFAULT 0,
   last_tried_at timestamptz,
   result        text,
+  announced_at  timestamptz,
   PRIMARY KEY (lead_id, follow_up_id),
   CHECK ((closed_at IS NULL) = (outcome IS NULL))
 );
 COMMENT ON TABLE wacta.follow_up IS 'Calls to make: due in the project''s sales hours, open until they have an outcome.';
 COMMENT ON COLUMN wacta.follow_up.outcome IS 'In words, what came of it.';
 COMMENT ON COLUMN wacta.follow_up.result IS 'What came of the last attempt, by wacta.follow_up_result; NULL: it was closed without one.';
+COMMENT ON COLUMN wacta.follow_up.announced_at IS 'When wacta.announce_follow_ups() found it due; NULL: it is not due, or nobody has looked.';
 CREATE INDEX follow_up_open ON wacta.follow_up (due_at) WHERE closed_at IS NULL;
+CREATE INDEX follow_up_to_announce ON wacta.follow_up (due_at) WHERE closed_at IS NULL AND announced_at IS NULL;
 CREATE INDEX follow_up_load ON wacta.follow_up (assignee) WHERE closed_at IS NULL;
 
 CREATE FUNCTION wacta.open_calls(assignee text) RETURNS bigint
@@ -129,7 +132,7 @@ BEGIN
     due := wacta.next_sales_time(l.project_id, coalesce($3, wacta.now() + r.try_again));
   END IF;
   UPDATE wacta.follow_up x
-     SET attempts = x.attempts + 1, last_tried_at = wacta.now(), result = $2, due_at = coalesce(due, x.due_at),
+     SET attempts = x.attempts + 1, last_tried_at = wacta.now(), result = $2, due_at = coalesce(due, x.due_at), announced_at = NULL,
          closed_at = CASE WHEN due IS NULL THEN wacta.now() END, outcome = CASE WHEN due IS NULL THEN coalesce($4, replace($2, '_', ' ')) END
    WHERE (x.lead_id, x.follow_up_id) = (f.lead_id, f.follow_up_id);
   PERFORM wacta.add_note(l.lead_id, concat_ws(': ', format('Call %s: %s', f.attempts + 1, replace($2, '_', ' ')), $4)), wacta.apply_result(l, r, $4);

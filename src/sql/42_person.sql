@@ -121,6 +121,9 @@ BEGIN
   PERFORM FROM wacta.message m WHERE m.lead_id = $1 ORDER BY m.message_id FOR UPDATE;      -- as all lock them
   UPDATE wacta.message m SET lead_id = $2 WHERE m.lead_id = $1;
   UPDATE wacta.attempt a SET lead_id = $2 WHERE a.lead_id = $1;
+  DELETE FROM wacta.click k USING wacta.click x                                  -- visits of the same hour are one
+   WHERE k.lead_id = $1 AND k.kind NOT IN ('tap', 'scanner') AND x.lead_id = $2 AND (x.action, x.kind) = (k.action, k.kind)
+     AND date_bin('1 hour', x.clicked_at, '2000-01-01 00:00+00') = date_bin('1 hour', k.clicked_at, '2000-01-01 00:00+00');
   UPDATE wacta.click k SET lead_id = $2 WHERE k.lead_id = $1;
   UPDATE wacta.ivr_call c SET lead_id = $2 WHERE c.lead_id = $1;
   PERFORM wacta.move_reached($1, $2);
@@ -159,7 +162,7 @@ DECLARE
 BEGIN
   UPDATE wacta.lead l
      SET name = coalesce(kept.name, gone.name), project_id = coalesce(kept.project_id, gone.project_id),
-         owner = coalesce(kept.owner, gone.owner), source = coalesce(kept.source, gone.source),
+         owner = coalesce(kept.owner, gone.owner), source = coalesce(kept.source, gone.source), time_zone = coalesce(kept.time_zone, gone.time_zone),
          status = CASE WHEN theirs THEN gone.status ELSE kept.status END, stage = CASE WHEN theirs THEN gone.stage ELSE kept.stage END,
          window_until = greatest(kept.window_until, gone.window_until), created_at = least(kept.created_at, gone.created_at), updated_at = wacta.now()
    WHERE l.lead_id = kept.lead_id;

@@ -192,7 +192,7 @@ AS $$
 DECLARE
   n integer;
 BEGIN
-  UPDATE wacta.lead l SET name = NULL, window_until = NULL, forgotten_at = coalesce(l.forgotten_at, wacta.now()), updated_at = wacta.now() WHERE l.lead_id = $1;
+  UPDATE wacta.lead l SET name = NULL, time_zone = NULL, window_until = NULL, forgotten_at = coalesce(l.forgotten_at, wacta.now()), updated_at = wacta.now() WHERE l.lead_id = $1;
   UPDATE wacta.follow_up f SET reason = 'erased', outcome = 'erased', closed_at = coalesce(f.closed_at, wacta.now()) WHERE f.lead_id = $1;
   UPDATE wacta.consent_event e SET reason = e.kind, evidence = wacta.redacted_evidence(e.evidence) WHERE e.lead_id = ANY ($2);
   DELETE FROM wacta.reply r WHERE r.lead_id = $1;

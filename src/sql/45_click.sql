@@ -1,4 +1,4 @@
--- The tap: one transition for links, quick replies and words, and the record of each of them.
+-- The tap: one transition for links, quick replies and words, and the record of each visit and decision.
 
 CREATE TABLE wacta.click (
   lead_id    bigint NOT NULL REFERENCES wacta.lead,
@@ -10,11 +10,92 @@ CREATE TABLE wacta.click (
   effective  boolean NOT NULL,
   clicked_at timestamptz NOT NULL DEFAULT wacta.now(),
   evidence   jsonb NOT NULL DEFAULT '{}',
-  PRIMARY KEY (lead_id, click_id)
+  kind       text NOT NULL DEFAULT 'tap' CHECK (kind IN ('tap', 'scanner', 'view', 'head', 'prefetch', 'preview')),
+  PRIMARY KEY (lead_id, click_id),
+  CONSTRAINT decisions_alone_have_effects CHECK (NOT effective OR kind IN ('tap', 'scanner'))
 );
-COMMENT ON TABLE wacta.click IS 'Each tap of a person, from a link, a quick reply or a word.';
+COMMENT ON TABLE wacta.click IS 'Each visit of a link, and each decision by a link, a quick reply, a word or a key.';
 COMMENT ON COLUMN wacta.click.effective IS 'Whether it changed anything; a repetition does not.';
+COMMENT ON COLUMN wacta.click.kind IS
+'tap: a person decided. scanner: a decision as well, but with the opposite one by the same visitor within seconds. Visits, which decide
+nothing: view (the page was fetched), head, prefetch, preview (an agent of wacta.preview_agent).';
 CREATE INDEX click_clicked_at ON wacta.click (clicked_at);
+
+-- Anyone may fetch a good link in a loop: one visit of a kind is kept for each person, action and hour.
+CREATE UNIQUE INDEX click_visit ON wacta.click (lead_id, action, kind, date_bin('1 hour', clicked_at, '2000-01-01 00:00+00'))
+ WHERE kind NOT IN ('tap', 'scanner');
+
+-- Programs that fetch each link they see. Whole agents are compared, not words in them: WhatsApp's previewer begins with its name,
+-- while its browser, in which a person taps, has the name behind that of a browser engine.
+CREATE TABLE wacta.preview_agent (
+  pattern   text PRIMARY KEY CHECK (pattern = lower(pattern) AND pattern ~ '[a-z0-9]{3}' AND pattern !~ '\\$'),
+  is_person boolean NOT NULL DEFAULT false,
+  note      text NOT NULL DEFAULT ''
+);
+COMMENT ON TABLE wacta.preview_agent IS 'User agents that preview, index or check links: what they do is recorded and changes nothing.';
+COMMENT ON COLUMN wacta.preview_agent.pattern IS 'A LIKE pattern for the whole agent in lower case: % stands for any text.';
+COMMENT ON COLUMN wacta.preview_agent.is_person IS 'Agents like this are people, whatever other patterns they match; also how to switch a pattern off.';
+INSERT INTO wacta.preview_agent (pattern, is_person, note) VALUES
+  ('%wa4a/%', true, 'WhatsApp''s own browser on Android'),
+  ('%[waios/%', true, 'WhatsApp''s own browser on iOS'),
+  ('whatsapp%', false, 'WhatsApp; Signal as well'),
+  ('%whatsapp/% electron/%', false, 'WhatsApp on the desktop'),
+  ('%facebookexternalhit%', false, 'Facebook, Instagram, Messenger; iMessage as well'),
+  ('%facebookcatalog%', false, 'Facebook'),
+  ('%facebot%', false, 'Facebook'),
+  ('%meta-external%', false, 'Meta''s crawlers and fetchers'),
+  ('%telegrambot%', false, 'Telegram'),
+  ('%twitterbot%', false, 'X'),
+  ('%slackbot%', false, 'Slack'),
+  ('%slack-imgproxy%', false, 'Slack'),
+  ('%discordbot%', false, 'Discord'),
+  ('%linkedinbot%', false, 'LinkedIn'),
+  ('%skypeuripreview%', false, 'Skype and Teams'),
+  ('%line-poker%', false, 'LINE'),
+  ('%snap url preview%', false, 'Snapchat'),
+  ('%pinterestbot%', false, 'Pinterest'),
+  ('%redditbot%', false, 'Reddit'),
+  ('%embedly%', false, 'Embedly, for many sites'),
+  ('%iframely%', false, 'Iframely, for many sites'),
+  ('%bitlybot%', false, 'Bitly'),
+  ('%applebot%', false, 'Apple'),
+  ('%googlebot%', false, 'Google'),
+  ('%googleother%', false, 'Google'),
+  ('%google-inspectiontool%', false, 'Google'),
+  ('%google-pagerenderer%', false, 'Google'),
+  ('%google-safety%', false, 'Google''s checks for malware'),
+  ('%adsbot-google%', false, 'Google'),
+  ('%apis-google%', false, 'Google'),
+  ('%bingbot%', false, 'Bing'),
+  ('%bingpreview%', false, 'Bing, and Microsoft''s checks of links'),
+  ('%duckduckbot%', false, 'DuckDuckGo'),
+  ('%yandexbot%', false, 'Yandex'),
+  ('%baiduspider%', false, 'Baidu'),
+  ('%petalbot%', false, 'Petal Search'),
+  ('%microsoft outlook%', false, 'Outlook, which looks at a link before it opens the browser'),
+  ('%microsoft office%', false, 'Office, which does so too'),
+  ('%ms-office%', false, 'Office'),
+  ('%barracuda%', false, 'Barracuda'),
+  ('%proofpoint%', false, 'Proofpoint'),
+  ('%mimecast%', false, 'Mimecast'),
+  ('%w3c-checklink%', false, 'W3C''s link checker'),
+  ('%linkchecker%', false, 'LinkChecker'),
+  ('%uptimerobot%', false, 'UptimeRobot'),
+  ('%pingdom%', false, 'Pingdom');
+CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.preview_agent
+  FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('pattern');
+
+CREATE FUNCTION wacta.inert_kind(evidence jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE
+    WHEN $1 ->> 'method' = 'HEAD' THEN 'head'
+    WHEN $1 ? 'purpose' THEN 'prefetch'
+    WHEN (SELECT NOT bool_or(p.is_person) FROM wacta.preview_agent p WHERE lower($1 ->> 'agent') LIKE p.pattern) THEN 'preview'
+  END
+$$;
+COMMENT ON FUNCTION wacta.inert_kind(jsonb) IS
+'What a visit is that never decides anything: head, prefetch or preview; NULL for one by which a person may decide.';
 
 CREATE TABLE wacta.token_refusal (
   refusal_id  bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
@@ -41,6 +122,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.audit_refusal(text, text, text, bigint, jsonb) IS 'Keeps a refused token''s reason and fingerprint, at most 1,000 of them a minute.';
 
+CREATE FUNCTION wacta.repeats_too_often(lead_id bigint) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT count(*) = 20
+    FROM (SELECT k.effective, k.clicked_at FROM wacta.click k WHERE k.lead_id = $1 ORDER BY k.click_id DESC LIMIT 20) newest
+   WHERE NOT effective AND clicked_at > wacta.now() - interval '1 hour'
+$$;
+COMMENT ON FUNCTION wacta.repeats_too_often(bigint) IS 'Whether the last 20 clicks of a person were repetitions, all within an hour: more are not kept.';
+
 -- What a tap changes. Everything happens under the lead's row lock, in the caller's transaction.
 CREATE FUNCTION wacta.decide(lead_id bigint, message_id bigint, action text, via text, explicit boolean, evidence jsonb,
                              decided_at timestamptz DEFAULT NULL, OUT first_time boolean, OUT page text)
@@ -66,8 +156,10 @@ BEGIN
     WHEN 'interested' THEN (explicit AND l.consent = 'withdrawn') OR EXISTS (
       SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.happened_at > last.clicked_at)
     ELSE l.consent <> 'withdrawn' END;
-  INSERT INTO wacta.click (lead_id, message_id, project_id, action, via, effective, clicked_at, evidence)
-  VALUES ($1, $2, project, $3, $4, first_time, coalesce($7, wacta.now()), coalesce($6, '{}'));
+  IF first_time OR via <> 'link' OR NOT wacta.repeats_too_often($1) THEN
+    INSERT INTO wacta.click (lead_id, message_id, project_id, action, via, effective, clicked_at, evidence)
+    VALUES ($1, $2, project, $3, $4, first_time, coalesce($7, wacta.now()), coalesce($6, '{}'));
+  END IF;
   IF action = 'interested' THEN
     page := CASE WHEN l.consent = 'withdrawn' AND NOT explicit THEN 'ask_again' ELSE 'interested' END;
     IF first_time THEN
@@ -105,8 +197,12 @@ BEGIN
   END IF;
   PERFORM wacta.record_consent($1, 'granted', 'interested', $5 || jsonb_build_object('via', $4), $6);
   SELECT * INTO p FROM wacta.project pr WHERE pr.project_id = $2;
-  IF p.brochure_link IS NOT NULL OR p.brochure_media_id IS NOT NULL THEN
+  IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
+    NULL;
+  ELSIF EXISTS (SELECT FROM wacta.channel c WHERE c.is_default) THEN
     PERFORM wacta.enqueue($1, 'brochure', p.brochure_template_id, '{}', $2);
+  ELSE                                                   -- the yes counts all the same
+    PERFORM wacta.add_note($1, 'The brochure was not sent: there is no channel to send from');
   END IF;
   PERFORM wacta.schedule_follow_up($1, CASE $4 WHEN 'call' THEN 'Interested in a call' ELSE 'Interested via WhatsApp' END);
 END
@@ -126,30 +222,123 @@ $$;
 COMMENT ON FUNCTION wacta.on_not_interested(bigint, text, jsonb, timestamptz) IS
 'Not interested: status, stage Cold, note, consent withdrawn, everything pending ended, follow-ups closed.';
 
+-- Visits and taps by links
+
+CREATE FUNCTION wacta.examine_link(token text, for_action text, for_lead bigint, OUT reason text, OUT lead_id bigint, OUT message_id bigint,
+                                   OUT action text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  l wacta.lead;
+BEGIN
+  SELECT t.reason, t.lead_id, t.message_id, t.action INTO reason, lead_id, message_id, action FROM wacta.examine_token($1, $2, $3) t;
+  SELECT * INTO l FROM wacta.lead x WHERE x.lead_id = examine_link.lead_id;
+  reason := CASE
+    WHEN coalesce(token, '') = '' THEN 'empty'
+    WHEN reason IS NOT NULL THEN reason
+    WHEN l.lead_id IS NULL THEN 'no_such_lead'
+    WHEN l.forgotten_at IS NOT NULL THEN 'forgotten'
+    WHEN action IS NULL OR action NOT IN ('interested', 'not_interested') THEN 'wrong_action'
+  END;
+END
+$$;
+COMMENT ON FUNCTION wacta.examine_link(text, text, bigint) IS
+'What a link says, or the reason for its refusal: those of wacta.examine_token(), empty, no_such_lead, forgotten.';
+
+CREATE FUNCTION wacta.keep_visit(lead_id bigint, message_id bigint, action text, kind text, evidence jsonb) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+  -- looked for first: a visit that is known already costs no write
+  INSERT INTO wacta.click (lead_id, message_id, project_id, action, via, effective, kind, evidence)
+  SELECT $1, $2, coalesce((SELECT m.project_id FROM wacta.message m WHERE (m.lead_id, m.message_id) = ($1, $2)), l.project_id), $3, 'link', false, $4, $5
+    FROM wacta.lead l
+   WHERE l.lead_id = $1
+     AND NOT EXISTS (SELECT FROM wacta.click k WHERE (k.lead_id, k.action, k.kind) = ($1, $3, $4) AND k.kind NOT IN ('tap', 'scanner')
+                        AND date_bin('1 hour', k.clicked_at, '2000-01-01 00:00+00') = date_bin('1 hour', wacta.now(), '2000-01-01 00:00+00'))
+     FOR KEY SHARE OF l                 -- a merge may be about to take the lead away
+  ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION wacta.keep_visit(bigint, bigint, text, text, jsonb) IS 'Records a visit that decides nothing, once an hour for each person, action and kind.';
+
+CREATE FUNCTION wacta.record_visit(token text, action text DEFAULT NULL, lead_id bigint DEFAULT NULL, evidence jsonb DEFAULT '{}') RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  t    record;
+  kind text := coalesce(wacta.inert_kind($4), 'view');
+BEGIN
+  SELECT * INTO t FROM wacta.examine_link($1, $2, $3);
+  IF t.reason IS NOT NULL THEN
+    PERFORM wacta.audit_refusal($1, t.reason, $2, $3, $4);
+    RETURN 'refused';
+  END IF;
+  -- where a fetch is the tap, the tap is its record
+  PERFORM wacta.keep_visit(t.lead_id, t.message_id, t.action, kind, coalesce($4, '{}'))
+    FROM wacta.config c WHERE kind <> 'view' OR c.click_mode <> 'direct';
+  RETURN kind;
+END
+$$;
+COMMENT ON FUNCTION wacta.record_visit(text, text, bigint, jsonb) IS
+'Records that a link was fetched, which decides nothing: as view, head, prefetch or preview; a refused token is audited.
+A front door calls it once the visitor has the answer.';
+
+-- A person chooses one button. Who follows both links of a message within seconds follows every link: a mail gateway, a sandbox.
+-- The newest decision stands all the same: nobody may lose a "no" because it came quickly.
+CREATE FUNCTION wacta.mark_scanner(lead_id bigint, evidence jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  since timestamptz := wacta.now() - (SELECT c.scanner_window FROM wacta.config c);
+  ids   bigint[];
+BEGIN
+  SELECT array_agg(k.click_id) FILTER (WHERE k.kind = 'tap') INTO ids
+    FROM wacta.click k
+   WHERE k.lead_id = $1 AND k.clicked_at > since AND k.via = 'link' AND k.kind IN ('tap', 'scanner')
+     AND k.evidence ->> 'explicit' IS DISTINCT FROM 'true'
+     AND k.evidence ->> 'agent' IS NOT DISTINCT FROM $2 ->> 'agent' AND k.evidence ->> 'network' IS NOT DISTINCT FROM $2 ->> 'network'
+  HAVING count(DISTINCT k.action) > 1;
+  IF ids IS NULL THEN
+    RETURN;
+  END IF;
+  UPDATE wacta.click k SET kind = 'scanner' WHERE k.lead_id = $1 AND k.click_id = ANY (ids);
+  IF array_length(ids, 1) > 1 THEN      -- what goes on was told before
+    PERFORM wacta.add_note($1, 'Both buttons within seconds from one visitor: counted as a scanner, not as a person');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.mark_scanner(bigint, jsonb) IS
+'Marks what a visitor (network and agent) decided by links within config.scanner_window when it was both, and tells it in the lead''s log.';
+
 CREATE FUNCTION wacta.record_click(token text, action text DEFAULT NULL, lead_id bigint DEFAULT NULL, evidence jsonb DEFAULT '{}',
                                    OUT decision text, OUT first_time boolean, OUT page text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  t record;
+  t        record;
+  kind     text := wacta.inert_kind($4);
+  explicit boolean := coalesce(($4 ->> 'explicit')::boolean, false);
 BEGIN
-  SELECT * INTO t FROM wacta.examine_token($1, $2, $3);
-  IF t.reason IS NULL AND NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = t.lead_id AND l.forgotten_at IS NULL) THEN
-    t.reason := 'no_such_lead';
-  ELSIF t.reason IS NULL AND (t.action IS NULL OR t.action NOT IN ('interested', 'not_interested')) THEN
-    t.reason := 'wrong_action';
-  END IF;
+  SELECT * INTO t FROM wacta.examine_link($1, $2, $3);
+  first_time := false;
   IF t.reason IS NOT NULL THEN
     PERFORM wacta.audit_refusal($1, t.reason, $2, $3, $4);
-    decision := 'refused'; first_time := false; page := 'refused';
+    decision := 'refused'; page := 'refused';
+    RETURN;
+  ELSIF kind IS NOT NULL THEN
+    PERFORM wacta.keep_visit(t.lead_id, t.message_id, t.action, kind, $4);
+    decision := 'none'; page := 'confirm';
     RETURN;
   END IF;
   decision := t.action;
   SELECT d.first_time, d.page INTO first_time, page
-    FROM wacta.decide(t.lead_id, t.message_id, t.action, 'link', coalesce(($4 ->> 'explicit')::boolean, false), coalesce($4, '{}')) d;
+    FROM wacta.decide(t.lead_id, t.message_id, t.action, 'link', explicit, coalesce($4, '{}')) d;
+  IF NOT explicit AND $4 ?| '{agent,network}' THEN       -- who presses a button of the page has read it
+    PERFORM wacta.mark_scanner(wacta.living_lead(t.lead_id), $4);
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION wacta.record_click(text, text, bigint, jsonb) IS
 'Applies a tap on a link: verifies its token and makes the transition, all in this transaction.
-decision: interested, not_interested or refused; page: the page to show. A refused token changes nothing and is audited in
-wacta.token_refusal. evidence: what is known of the visit; {"explicit": true} for a yes on the page itself.';
+decision: interested, not_interested, refused, or none for a visit that never decides (HEAD, prefetch, an agent of wacta.preview_agent);
+page: the page to show. A refused token changes nothing and is audited in wacta.token_refusal. evidence: what is known of the visit
+(method, agent, network, purpose); {"explicit": true} for a button of the page itself.';

@@ -154,33 +154,55 @@ $$;
 COMMENT ON FUNCTION wacta.explain_call(bigint) IS
 'Which rule decides on a call and why: a row each, in their order, by what is known of the call now; the last row is what happens without a rule.';
 
+-- Processing
+
+CREATE TYPE wacta.ivr_decision AS (call_id bigint, lead_id bigint, rule_id integer, action text, template_id integer, project_id integer);
+COMMENT ON TYPE wacta.ivr_decision IS 'What is to become of a call: the rule that decided, its action and template, and the project that the call is about.';
+
 -- The oldest calls that something can be decided of, locked. One that has to wait is passed over until it is told more or its time
 -- is up, so that it keeps nobody behind it. A cursor locks no row more than it is asked for: the others are for runs in parallel.
-CREATE FUNCTION wacta.take_calls(max_calls integer) RETURNS bigint[]
+CREATE FUNCTION wacta.take_calls(max_calls integer) RETURNS SETOF wacta.ivr_decision
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  at    timestamptz := wacta.now();
-  calls bigint[] := '{}';
+  at     timestamptz := wacta.now();
+  taken  integer := 0;
   oldest CURSOR FOR SELECT * FROM wacta.ivr_call i WHERE i.processed_at IS NULL AND (i.waits_until IS NULL OR i.waits_until <= at)
                     ORDER BY i.started_at, i.call_id FOR UPDATE SKIP LOCKED;
-  c     wacta.ivr_call;
+  c      wacta.ivr_call;
+  d      record;
 BEGIN
   OPEN oldest;
-  WHILE cardinality(calls) < max_calls LOOP
+  WHILE taken < max_calls LOOP
     FETCH oldest INTO c;
     EXIT WHEN NOT FOUND;
-    IF c.lead_id IS NOT NULL AND (SELECT d.waits FROM wacta.deciding_rule(c) d) THEN
+    d := wacta.deciding_rule(c);
+    IF c.lead_id IS NOT NULL AND d.waits THEN
       UPDATE wacta.ivr_call i SET waits_until = c.heard_at + (SELECT ivr_patience FROM wacta.config) WHERE i.call_id = c.call_id;
-    ELSE
-      calls := calls || c.call_id;
+      CONTINUE;
     END IF;
+    RETURN NEXT CASE WHEN c.lead_id IS NULL THEN ROW(c.call_id, NULL, NULL, 'message', NULL, NULL)::wacta.ivr_decision       -- nobody to decide about
+                     ELSE ROW(c.call_id, c.lead_id, (d.rule).rule_id, coalesce((d.rule).action, 'message'), (d.rule).template_id, d.project_id)::wacta.ivr_decision END;
+    taken := taken + 1;
   END LOOP;
   CLOSE oldest;
-  RETURN calls;
 END
 $$;
-COMMENT ON FUNCTION wacta.take_calls(integer) IS 'Locks the oldest unprocessed calls that can be decided on, at most so many; returns their ids.';
+COMMENT ON FUNCTION wacta.take_calls(integer) IS 'Locks the oldest unprocessed calls that can be decided on, at most so many, and decides.';
+
+CREATE FUNCTION wacta.take_calls_without_rules(max_calls integer) RETURNS SETOF wacta.ivr_decision
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  at timestamptz := wacta.now();
+BEGIN
+  RETURN QUERY
+  SELECT i.call_id, i.lead_id, NULL::integer, 'message', NULL::integer, NULL::integer
+    FROM wacta.ivr_call i WHERE i.processed_at IS NULL AND (i.waits_until IS NULL OR i.waits_until <= at)
+   ORDER BY i.started_at, i.call_id LIMIT max_calls FOR UPDATE SKIP LOCKED;
+END
+$$;
+COMMENT ON FUNCTION wacta.take_calls_without_rules(integer) IS 'As wacta.take_calls(), where there is no rule and so each call leads to the message.';
 
 -- Plans are made when the first call is processed, maybe from tables that are still empty, and serve for the last of 100,000, too.
 CREATE FUNCTION wacta.process_ivr(max_calls integer DEFAULT 10)
@@ -188,56 +210,69 @@ RETURNS TABLE (call_id bigint, lead_id bigint, message_id bigint, outcome text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
-  calls bigint[];
-  c     wacta.ivr_call;
-  rule  integer;
+  taken    wacta.ivr_decision[];
+  by_one   wacta.ivr_decision[];
+  together wacta.ivr_decision[];
 BEGIN
   IF max_calls IS NULL OR max_calls < 1 THEN
     RAISE EXCEPTION 'max_calls must be greater than zero' USING ERRCODE = '22023';
+  ELSIF EXISTS (SELECT FROM wacta.ivr_rule) THEN
+    taken := ARRAY(SELECT d FROM wacta.take_calls(max_calls) d);
+  ELSE
+    taken := ARRAY(SELECT d FROM wacta.take_calls_without_rules(max_calls) d);
   END IF;
-  calls := wacta.take_calls(max_calls);
   -- All their leads, in one order: two runs in parallel must neither deadlock nor both find "none recently".
-  PERFORM FROM wacta.lead l WHERE l.lead_id IN (SELECT i.lead_id FROM wacta.ivr_call i WHERE i.call_id = ANY (calls))
-    ORDER BY l.lead_id FOR NO KEY UPDATE;
-  FOR c IN SELECT i.* FROM unnest(calls) WITH ORDINALITY t(call_id, n) JOIN wacta.ivr_call i USING (call_id) ORDER BY t.n LOOP
-    SELECT p.message_id, p.outcome, p.rule_id INTO message_id, outcome, rule FROM wacta.process_call(c) p;
-    call_id := c.call_id;
-    lead_id := c.lead_id;
-    UPDATE wacta.ivr_call i SET processed_at = wacta.now(), outcome = process_ivr.outcome, message_id = process_ivr.message_id, rule_id = rule
-     WHERE i.call_id = c.call_id;
-    RETURN NEXT;
-  END LOOP;
+  PERFORM FROM (SELECT DISTINCT t.lead_id FROM unnest(taken) t ORDER BY 1) t
+    CROSS JOIN LATERAL (SELECT FROM wacta.lead l WHERE l.lead_id = t.lead_id FOR NO KEY UPDATE) l;
+  -- People of whom one call decides about the next are gone through call by call, all others at once.
+  SELECT array_agg(t.d) FILTER (WHERE t.alone), array_agg(t.d) FILTER (WHERE NOT t.alone) INTO by_one, together
+    FROM (SELECT ROW(d.call_id, d.lead_id, d.rule_id, d.action, d.template_id, d.project_id)::wacta.ivr_decision AS d,
+                 bool_or(d.action NOT IN ('message', 'nothing')) OVER person OR (count(d.project_id) OVER person > 0 AND count(*) OVER person > 1) AS alone
+            FROM unnest(taken) WITH ORDINALITY d(call_id, lead_id, rule_id, action, template_id, project_id, nr)
+          WINDOW person AS (PARTITION BY d.lead_id ORDER BY d.nr ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) t;
+  PERFORM wacta.process_call(d) FROM unnest(by_one) d;
+  PERFORM wacta.process_calls_together(together);
+  RETURN QUERY
+  SELECT i.call_id, i.lead_id, i.message_id, i.outcome FROM unnest(taken) WITH ORDINALITY t(call_id, l, r, a, m, p, nr)
+   CROSS JOIN LATERAL (SELECT * FROM wacta.ivr_call x WHERE x.call_id = t.call_id LIMIT 1) i ORDER BY t.nr;
 END
 $$;
 COMMENT ON FUNCTION wacta.process_ivr(integer) IS
 'Does what the rules say about unprocessed calls, the oldest first: mostly sends the interactive message, one a person; a row a call.
 A call that a rule has to know more of is left for later. Safe to run in parallel and again.';
 
-CREATE FUNCTION wacta.process_call(c wacta.ivr_call, OUT message_id bigint, OUT outcome text, OUT rule_id integer)
+CREATE FUNCTION wacta.process_call(d wacta.ivr_decision) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  d record;
+  c wacta.ivr_call := (SELECT i FROM wacta.ivr_call i WHERE i.call_id = d.call_id);
+  message bigint;
+  became  text;
 BEGIN
-  IF c.lead_id IS NULL THEN
-    outcome := 'no_number';
-    RETURN;
-  END IF;
-  d := wacta.deciding_rule(c);
-  rule_id := (d.rule).rule_id;
   UPDATE wacta.lead l SET project_id = d.project_id, updated_at = wacta.now() WHERE l.lead_id = c.lead_id AND l.project_id IS DISTINCT FROM d.project_id
     AND d.project_id IS NOT NULL;
-  CASE coalesce((d.rule).action, 'message')
-    WHEN 'message' THEN
-      SELECT p.message_id, p.outcome INTO message_id, outcome FROM wacta.pitch_caller(c.lead_id, (d.rule).template_id) p;
-    WHEN 'nothing' THEN outcome := 'no_message';
-    ELSE
-      PERFORM wacta.heed_caller(c, (d.rule).action);
-      outcome := (d.rule).action;
-  END CASE;
+  IF d.action = 'message' THEN
+    SELECT p.message_id, p.outcome INTO message, became FROM wacta.pitch_caller(c.lead_id, d.template_id) p;
+  ELSIF d.action = 'nothing' THEN
+    became := 'no_message';
+  ELSE
+    PERFORM wacta.heed_caller(c, d.action);
+    became := d.action;
+  END IF;
+  UPDATE wacta.ivr_call i SET processed_at = wacta.now(), outcome = became, message_id = message, rule_id = d.rule_id WHERE i.call_id = d.call_id;
 END
 $$;
-COMMENT ON FUNCTION wacta.process_call(wacta.ivr_call) IS 'Does what the rules say of one call, whose lead is locked: its message, its outcome, the rule that decided.';
+COMMENT ON FUNCTION wacta.process_call(wacta.ivr_decision) IS 'Does what was decided of one call, whose lead is locked.';
+
+CREATE FUNCTION wacta.was_pitched(lead_id bigint, since timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM wacta.message m WHERE m.lead_id = $1 AND m.purpose = 'pitch' AND m.status NOT IN ('suppressed', 'cancelled', 'expired', 'failed')
+                    AND m.enqueued_at > since);
+END
+$$;
+COMMENT ON FUNCTION wacta.was_pitched(bigint, timestamptz) IS 'Whether a person was sent an interactive message since then, or is about to be.';
 
 CREATE FUNCTION wacta.pitch_caller(lead_id bigint, template_id integer, OUT message_id bigint, OUT outcome text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -245,9 +280,7 @@ AS $$
 DECLARE
   project integer := (SELECT l.project_id FROM wacta.lead l WHERE l.lead_id = $1);
 BEGIN
-  IF EXISTS (SELECT FROM wacta.message m WHERE m.lead_id = $1 AND m.purpose = 'pitch'
-                AND m.status NOT IN ('suppressed', 'cancelled', 'expired', 'failed')
-                AND m.enqueued_at > wacta.now() - (SELECT pitch_gap FROM wacta.config)) THEN
+  IF wacta.was_pitched($1, wacta.now() - (SELECT pitch_gap FROM wacta.config)) THEN
     outcome := 'recently_messaged';
     RETURN;
   END IF;
@@ -257,6 +290,50 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.pitch_caller(bigint, integer) IS 'Queues the interactive message for a caller, unless they had one within pitch_gap.';
+
+-- As process_call() and pitch_caller() do, for people whose calls lead to a message or to nothing: what is the same for many is asked
+-- once (why a person must not be written to, the template of a project), and each table is written by one statement.
+CREATE FUNCTION wacta.process_calls_together(decisions wacta.ivr_decision[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  c      wacta.config := (SELECT k FROM wacta.config k);
+  now_at timestamptz := wacta.now();
+BEGIN
+  WITH caller AS MATERIALIZED (
+    SELECT d.*, coalesce(d.project_id, l.project_id) AS project, l.consent, i.kind,
+           wacta.was_pitched(d.lead_id, now_at - c.pitch_gap) AS recent,
+           row_number() OVER (PARTITION BY d.lead_id, d.action ORDER BY d.nr) AS turn
+      FROM unnest(decisions) WITH ORDINALITY d(call_id, lead_id, rule_id, action, template_id, project_id, nr)
+      LEFT JOIN LATERAL (SELECT x.project_id, x.consent FROM wacta.lead x WHERE x.lead_id = d.lead_id) l ON true
+      LEFT JOIN LATERAL (SELECT x.kind FROM wacta.lead_identity x WHERE x.lead_id = d.lead_id AND x.kind IN ('phone', 'user_id') ORDER BY x.kind, x.created_at LIMIT 1) i ON true
+  ), refused AS MATERIALIZED (
+    SELECT k.*, wacta.refusal(k.consent, k.kind) AS why FROM (SELECT DISTINCT x.consent, x.kind FROM caller x) k
+  ), judged AS MATERIALIZED (
+    SELECT x.*, r.why, CASE WHEN x.lead_id IS NULL THEN 'no_number' WHEN x.action = 'nothing' THEN 'no_message'
+                            WHEN x.recent OR (x.turn > 1 AND r.why IS NULL AND c.pitch_gap > '0') THEN 'recently_messaged' ELSE coalesce(r.why, 'queued') END AS became
+      FROM caller x JOIN refused r ON (r.consent, r.kind) IS NOT DISTINCT FROM (x.consent, x.kind)
+  ), named AS MATERIALIZED (
+    SELECT p.project, wacta.pitch_template(NULL, p.project) AS template_id
+      FROM (SELECT DISTINCT x.project FROM judged x WHERE x.template_id IS NULL AND x.became NOT IN ('no_number', 'no_message', 'recently_messaged')) p
+  ), planned AS MATERIALIZED (
+    SELECT x.*, coalesce(x.template_id, n.template_id) AS template,
+           CASE WHEN x.became NOT IN ('no_number', 'no_message', 'recently_messaged') THEN nextval('wacta.lead_or_message_id') END AS message_id
+      FROM judged x LEFT JOIN named n ON n.project IS NOT DISTINCT FROM x.project
+  ), sent AS (
+    INSERT INTO wacta.message (lead_id, message_id, purpose, channel_id, template_id, project_id, expires_at, status, reason)
+    SELECT x.lead_id, x.message_id, 'pitch', wacta.default_channel(), x.template, x.project, now_at + c.message_ttl,
+           CASE WHEN x.why IS NULL THEN 'queued' ELSE 'suppressed' END::wacta.message_status, x.why
+      FROM planned x WHERE x.message_id IS NOT NULL ORDER BY x.nr
+  ), moved AS (
+    UPDATE wacta.lead l SET project_id = x.project_id, updated_at = now_at FROM planned x
+     WHERE l.lead_id = x.lead_id AND x.project_id IS NOT NULL AND l.project_id IS DISTINCT FROM x.project_id
+  )
+  UPDATE wacta.ivr_call i SET processed_at = now_at, outcome = x.became, message_id = x.message_id, rule_id = x.rule_id
+    FROM planned x WHERE i.call_id = x.call_id;
+END
+$$;
+COMMENT ON FUNCTION wacta.process_calls_together(wacta.ivr_decision[]) IS 'Does what was decided of many calls, whose leads are locked, in their order.';
 
 CREATE FUNCTION wacta.heed_caller(c wacta.ivr_call, action text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -178,7 +178,7 @@ BEGIN
   ELSIF t.template_id IS NULL THEN
     problem := CASE purpose WHEN 'brochure' THEN 'the service window is closed and the project has no brochure template'
                             ELSE 'the message has no template' END;
-  ELSIF t.status NOT IN ('APPROVED', 'FLAGGED') THEN
+  ELSIF t.verdict <> 'send' THEN
     problem := format('template "%s" is %s', t.name, t.status);
   ELSE
     content := jsonb_build_object('type', 'template', 'template', wacta.template_object(t, variables, p));
@@ -302,10 +302,10 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN c.base_url || CASE c.provider WHEN 'meta' THEN format('/%s/%s/messages', c.api_version, c.sender_id)
-                                       WHEN 'tata' THEN '/whatsapp-cloud/messages' ELSE '/messages' END;
+                                       WHEN 'tata' THEN '/whatsapp-cloud/messages' WHEN 'openai' THEN '/chat/completions' ELSE '/messages' END;
 END
 $$;
-COMMENT ON FUNCTION wacta.channel_url(wacta.channel) IS 'Where a channel''s messages are posted to.';
+COMMENT ON FUNCTION wacta.channel_url(wacta.channel) IS 'Where a channel''s messages are posted to, to a model''s its questions.';
 
 -- What an answer leads to that is no acceptance. Source: Meta, business-messaging/whatsapp/support/error-codes; RFC 9110 for the
 -- statuses: a 504 says that nobody knows what became of the request behind the gateway.

@@ -59,17 +59,27 @@ END
 $$;
 COMMENT ON FUNCTION wacta.forget_reached(integer, timestamptz) IS 'Forgets people of a portfolio whose 24 hours are over.';
 
--- When somebody's 24 hours end, but later the longer a message has waited: a queue that is far over the limit is not gone
--- through again and again.
-CREATE FUNCTION wacta.next_place_at(portfolio_id integer, enqueued_at timestamptz, now_at timestamptz) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.place_free_at(portfolio_id integer, lead_id bigint, in_window boolean, now_at timestamptz, OUT free_at timestamptz, OUT detail text, OUT why text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  p wacta.portfolio := (SELECT x FROM wacta.portfolio x WHERE x.portfolio_id = $1);
 BEGIN
-  RETURN greatest((SELECT r.reached_at + interval '24 hours' FROM wacta.reached r WHERE r.portfolio_id = $1 ORDER BY r.reached_at LIMIT 1),
-                  now_at + greatest(interval '1 minute', least(interval '6 hours', (now_at - enqueued_at) / 4)));
+  free_at := now_at;
+  detail := CASE WHEN p.people_per_day IS NULL THEN 'no limit' ELSE format('%s of %s people in 24 hours', p.people, p.people_per_day) END;
+  why := format('%s people were reached in 24 hours', p.people_per_day);
+  IF p.people >= p.people_per_day AND NOT in_window
+     AND NOT EXISTS (SELECT FROM wacta.reached r WHERE (r.lead_id, r.portfolio_id) = ($2, $1)) THEN
+    -- whose 24 hours are over makes room, forgotten or not
+    SELECT greatest(now_at, r.reached_at + interval '24 hours') INTO free_at FROM wacta.reached r
+     WHERE r.portfolio_id = $1 ORDER BY r.reached_at OFFSET p.people - p.people_per_day LIMIT 1;
+    free_at := coalesce(free_at, now_at);
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.next_place_at(integer, timestamptz, timestamptz) IS 'When a portfolio at its limit may have room for one more person.';
+COMMENT ON FUNCTION wacta.place_free_at(integer, bigint, boolean, timestamptz) IS
+'When a portfolio may reach this person, by its limit of people in 24 hours; now_at: at once. detail: how much of it is
+used; why: the reason of a message that has to wait.';
 
 CREATE FUNCTION wacta.budget_day(at timestamptz) RETURNS date
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -99,39 +109,117 @@ END
 $$;
 COMMENT ON FUNCTION wacta.spent_on(integer, timestamptz) IS 'What a sender has spent on that day.';
 
--- Called for one message after the other, by one courier at a time: see wacta.courier_claim().
-CREATE FUNCTION wacta.take_allowance(c wacta.channel, courier integer, lead_id bigint, message_id bigint, in_window boolean, cost numeric, enqueued_at timestamptz,
-                                     now_at timestamptz, OUT later timestamptz, OUT why text)
+CREATE FUNCTION wacta.budget_free_at(c wacta.channel, cost numeric, now_at timestamptz, OUT free_at timestamptz, OUT detail text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  people_limit integer := (SELECT p.people_per_day FROM wacta.portfolio p WHERE p.portfolio_id = c.portfolio_id);
+  spent numeric;
 BEGIN
-  IF cost > 0 AND cost + wacta.spent_on(c.channel_id, now_at) > c.daily_budget THEN
-    why := 'the sender''s budget of the day is used up';
-    later := (SELECT (wacta.budget_day(now_at) + 1)::timestamp AT TIME ZONE k.time_zone FROM wacta.config k) + make_interval(secs => (message_id % 60000) / 1000.0);
-    RETURN;
-  END IF;
-  IF people_limit IS NOT NULL AND NOT in_window THEN
-    -- a row there is counted in people, also one that is over and not forgotten yet
-    UPDATE wacta.reached r SET reached_at = now_at WHERE (r.portfolio_id, r.lead_id) = (c.portfolio_id, $3);
-    IF NOT FOUND THEN
-      UPDATE wacta.portfolio p SET people = p.people + 1 WHERE p.portfolio_id = c.portfolio_id AND p.people < people_limit;
-      IF NOT FOUND THEN
-        why := format('%s people were reached in 24 hours', people_limit);
-        later := wacta.next_place_at(c.portfolio_id, $7, now_at);
-        RETURN;
-      END IF;
-      INSERT INTO wacta.reached (portfolio_id, lead_id, reached_at) VALUES (c.portfolio_id, $3, now_at);
+  free_at := now_at;
+  detail := 'no limit';
+  IF c.daily_budget IS NOT NULL THEN
+    spent := wacta.spent_on(c.channel_id, now_at);
+    detail := format('%s of %s spent today', trim_scale(spent), trim_scale(c.daily_budget));
+    IF cost > c.daily_budget THEN
+      free_at := 'infinity';
+    ELSIF cost > 0 AND spent + cost > c.daily_budget THEN
+      free_at := (SELECT (wacta.budget_day(now_at) + 1)::timestamp AT TIME ZONE k.time_zone FROM wacta.config k);
     END IF;
-  END IF;
-  IF cost > 0 AND c.daily_budget IS NOT NULL THEN        -- else the claim adds it up
-    PERFORM wacta.add_spend(c.channel_id, $2, now_at, cost);
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.take_allowance(wacta.channel, integer, bigint, bigint, boolean, numeric, timestamptz, timestamptz) IS
-'Counts a message that is about to be sent against its sender''s limits of people and money, or says when to try again, and why.';
+COMMENT ON FUNCTION wacta.budget_free_at(wacta.channel, numeric, timestamptz) IS
+'When a sender''s budget pays for a message that costs so much, and how much of it is used; now_at: at once; infinity: on no day.';
+
+-- What decides, both for the claim and for who asks why a message waits.
+
+CREATE TYPE wacta.candidate AS
+  (lead_id bigint, message_id bigint, purpose text, project_id integer, phone text, time_zone text, in_window boolean, cost numeric, ahead integer);
+COMMENT ON TYPE wacta.candidate IS
+'A message that might be sent: to whom and what, the person''s number and time zone, its cost, and how many to the same person go before it.';
+
+-- The claim asks only for what there is: policy, a burst, a sender with limits. Volatile, to see what the same statement has counted.
+CREATE FUNCTION wacta.time_gates(c wacta.channel, m wacta.candidate, policed boolean, paired boolean, limited boolean, now_at timestamptz)
+RETURNS TABLE (gate text, open_at timestamptz, detail text, why text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  clock record;
+BEGIN
+  IF policed THEN
+    clock := wacta.person_clock(m.time_zone, m.phone, m.project_id);
+    gate := 'quiet_hours';
+    open_at := wacta.quiet_until(clock.zone, clock.calling_code, m.project_id, m.purpose, now_at);
+    detail := format('%s there (%s)', to_char(now_at AT TIME ZONE clock.zone, 'Dy HH24:MI'), clock.zone);
+    why := concat_ws(' ', 'quiet hours', to_char(nullif(open_at, 'infinity') AT TIME ZONE clock.zone, '"until" YYYY-MM-DD HH24:MI'), '(' || clock.zone || ')');
+    RETURN NEXT;
+    gate := 'cap';
+    SELECT f.free_at, coalesce(f.detail, 'no cap is reached'), 'the frequency cap of ' || f.detail INTO open_at, detail, why
+      FROM wacta.cap_free_at(m.lead_id, m.message_id, m.purpose, now_at) f;
+    RETURN NEXT;
+    gate := 'gap';
+    open_at := wacta.gap_free_at(m.lead_id, m.message_id, m.purpose, now_at);
+    why := 'another message has just gone to this person';
+    IF open_at <= now_at AND m.ahead > 0 AND wacta.is_rationed(m.purpose) THEN       -- once that has gone, it is known when
+      open_at := now_at + interval '1 minute';
+      why := 'another message goes to this person first';
+    END IF;
+    detail := CASE WHEN open_at > now_at THEN why ELSE coalesce('none within ' || (SELECT k.message_gap FROM wacta.config k), 'no gap is set') END;
+    RETURN NEXT;
+  END IF;
+  IF paired THEN
+    gate := 'person';
+    open_at := wacta.pair_free_at(m.lead_id, c.channel_id, now_at, m.ahead);
+    why := 'too many messages to this person in a short time';
+    detail := CASE WHEN open_at > now_at THEN why ELSE 'no burst' END;
+    RETURN NEXT;
+  END IF;
+  IF limited THEN
+    gate := 'people';
+    SELECT f.free_at, f.detail, f.why INTO open_at, detail, why FROM wacta.place_free_at(c.portfolio_id, m.lead_id, m.in_window, now_at) f;
+    RETURN NEXT;
+    gate := 'budget';
+    SELECT f.free_at, f.detail INTO open_at, detail FROM wacta.budget_free_at(c, m.cost, now_at) f;
+    why := 'the sender''s budget of the day is used up';
+    RETURN NEXT;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.time_gates(wacta.channel, wacta.candidate, boolean, boolean, boolean, timestamptz) IS
+'The gates that open by themselves, and when: now or before: the message may pass; infinity: never as things are. detail: how it
+stands; why: the reason of a message that has to wait for it. policed, paired, limited: which of them to look at.';
+
+-- What opens in the quiet hours opens after them.
+CREATE FUNCTION wacta.outside_quiet_hours(m wacta.candidate, at timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT CASE WHEN isfinite(at) THEN wacta.quiet_until(k.zone, k.calling_code, m.project_id, m.purpose, at) ELSE at END
+            FROM wacta.person_clock(m.time_zone, m.phone, m.project_id) k);
+END
+$$;
+COMMENT ON FUNCTION wacta.outside_quiet_hours(wacta.candidate, timestamptz) IS 'The first moment from this one on that is in no quiet hours of the person.';
+
+-- By one courier at a time: see wacta.courier_claim().
+CREATE FUNCTION wacta.count_against_limits(c wacta.channel, courier integer, m wacta.candidate, now_at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT m.in_window AND EXISTS (SELECT FROM wacta.portfolio p WHERE p.portfolio_id = c.portfolio_id AND p.people_per_day IS NOT NULL) THEN
+    -- a row there is counted in people, also one that is over and not forgotten yet
+    UPDATE wacta.reached r SET reached_at = now_at WHERE (r.portfolio_id, r.lead_id) = (c.portfolio_id, m.lead_id);
+    IF NOT FOUND THEN
+      UPDATE wacta.portfolio p SET people = p.people + 1 WHERE p.portfolio_id = c.portfolio_id;
+      INSERT INTO wacta.reached (portfolio_id, lead_id, reached_at) VALUES (c.portfolio_id, m.lead_id, now_at);
+    END IF;
+  END IF;
+  IF m.cost > 0 AND c.daily_budget IS NOT NULL THEN      -- else the claim adds it up
+    PERFORM wacta.add_spend(c.channel_id, courier, now_at, m.cost);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.count_against_limits(wacta.channel, integer, wacta.candidate, timestamptz) IS
+'Counts a message that is about to be sent against its sender''s limits of people and money.';
 
 -- A request that the provider did not take costs nothing. The person stays counted: that is on the safe side.
 CREATE FUNCTION wacta.refund(m wacta.message) RETURNS void

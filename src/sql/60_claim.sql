@@ -30,6 +30,7 @@ CREATE FUNCTION wacta.courier_start(p_courier integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM wacta.reap_requests(p_courier);
   -- what this courier's former incarnation had in hand: whether it went out, nobody here knows
   RETURN wacta.lose_attempts(ARRAY(
     SELECT a.ctid FROM wacta.attempt a
@@ -77,17 +78,16 @@ BEGIN
   RETURN concat_ws('; ', 'not sent in time',
     (SELECT concat_ws(': ', 'the sender is ' || c.status, c.status_reason) FROM wacta.channel c WHERE c.channel_id = m.channel_id AND c.status <> 'active'),
     (SELECT concat_ws(': ', CASE WHEN t.held_reason IS NULL THEN 'the template is ' || t.status ELSE 'the template is held' END, t.held_reason)
-       FROM wacta.template t WHERE t.template_id = m.template_id AND (t.held_reason IS NOT NULL OR t.status NOT IN ('APPROVED', 'FLAGGED'))),
+       FROM wacta.template t WHERE t.template_id = m.template_id AND (t.held_reason IS NOT NULL OR t.verdict <> 'send')),
     'last: ' || m.reason);
 END
 $$;
 COMMENT ON FUNCTION wacta.expiry_reason(wacta.message) IS 'Why a queued message that expires now was not sent in time.';
 
-CREATE FUNCTION wacta.courier_reap() RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.expire_messages() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  lost    bigint := wacta.reap_leases();
   now_at  timestamptz := wacta.now();                    -- a constant can be looked up in an index, a volatile function cannot
   expired bigint;
 BEGIN
@@ -99,13 +99,25 @@ BEGIN
                           LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) x
      LIMIT 1000));
   GET DIAGNOSTICS expired = ROW_COUNT;
+  RETURN expired;
+END
+$$;
+COMMENT ON FUNCTION wacta.expire_messages() IS 'Expires up to 1,000 queued messages that are past their time; returns how many.';
+
+CREATE FUNCTION wacta.courier_reap() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  ended bigint := wacta.reap_leases() + wacta.expire_messages();
+BEGIN
   UPDATE wacta.channel c SET status = 'active', status_reason = NULL, paused_until = NULL
    WHERE c.channel_id = ANY (ARRAY(SELECT p.channel_id FROM wacta.channel p WHERE p.status = 'paused' AND p.paused_until <= wacta.now()
                                       FOR NO KEY UPDATE SKIP LOCKED));
+  PERFORM wacta.reap_requests();
   IF NOT wacta.inbox_is_served() THEN                    -- there is no room for another worker
     PERFORM wacta.replay_waiting(), wacta.inbox_tend();
   END IF;
-  RETURN lost + expired;
+  RETURN ended;
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_reap() IS
@@ -121,6 +133,14 @@ LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_note_lane';
 COMMENT ON FUNCTION wacta.note_lane(integer, integer, timestamptz, timestamptz) IS
 'Takes note of the first row that a look at a lane has found, NULL: none until looked_at; for the statement that looked.';
 
+-- What is gone fails its messages at the claim; what is held, in review or paused keeps them.
+CREATE VIEW wacta.template_lane AS
+  SELECT 0 AS template_id, NULL AS name, 'brochure' AS purpose, NULL AS held_because, NULL AS version
+  UNION ALL
+  SELECT t.template_id, t.name, t.purpose, coalesce(t.held_reason, CASE WHEN t.verdict = 'wait' THEN 'its status is ' || t.status END), (t.xmin, t.ctid)::text
+    FROM wacta.template t;
+COMMENT ON VIEW wacta.template_lane IS 'The templates whose messages may be queued, with 0 for none: why they are not to be looked at (NULL: they are), and their row''s version.';
+
 -- A lane is the messages of one channel with one template. One that may not be sent from (the channel is paused, the template
 -- held) is left out here, so that its queue costs nothing, however long it is. Brochures come first: a person waits for them.
 CREATE FUNCTION wacta.due_lanes(now_at timestamptz)
@@ -134,19 +154,15 @@ BEGIN
            OR EXISTS (SELECT FROM wacta.portfolio p WHERE p.portfolio_id = (lane.ch).portfolio_id AND p.people_per_day IS NOT NULL),
          -- of all rows that a form is made from, but for the project's
          concat_ws(' ', lane.version, (SELECT (c.xmin, c.ctid) FROM wacta.config c), (SELECT array_agg((s.xmin, s.ctid)) FROM wacta.signing_key s))
-    FROM (SELECT ch, t.template_id, t.purpose, first.due_at, concat_ws(' ', ch.channel_id, ch.revision, t.template_id, t.xmin, t.ctid) AS version,
+    FROM (SELECT ch, t.template_id, t.purpose, first.due_at, concat_ws(' ', ch.channel_id, ch.revision, t.template_id, t.version) AS version,
                  wacta.note_lane(ch.channel_id, t.template_id, first.due_at, now_at)
             FROM wacta.channel ch
-           CROSS JOIN (SELECT 0 AS template_id, 'brochure' AS purpose, NULL::xid AS xmin, NULL::tid AS ctid
-                       UNION ALL
-                       -- what is in review or paused waits; what is gone fails its messages at the claim
-                       SELECT x.template_id, x.purpose, x.xmin, x.ctid FROM wacta.template x
-                        WHERE x.held_reason IS NULL AND x.status IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')) t
+           CROSS JOIN wacta.template_lane t
             LEFT JOIN LATERAL (SELECT q.due_at FROM wacta.queue q
                                 WHERE (q.channel_id, q.template_id) = (ch.channel_id, t.template_id)
                                   AND q.due_at >= wacta.lane_mark(ch.channel_id, t.template_id) AND q.due_at <= now_at
                                 ORDER BY q.due_at LIMIT 1) first ON true
-           WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= now_at)
+           WHERE t.held_because IS NULL AND (ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until <= now_at))
           OFFSET 0) lane
    WHERE lane.due_at IS NOT NULL
    ORDER BY lane.purpose = 'brochure' DESC, lane.due_at;
@@ -156,22 +172,44 @@ COMMENT ON FUNCTION wacta.due_lanes(timestamptz) IS
 'The lanes of the queue in which something is due and may be sent, in the order in which to serve them: whether the sender has a
 limit of people or money, and the version of what its forms are made from.';
 
-CREATE FUNCTION wacta.allow(c wacta.channel, courier integer, limited boolean, lead_id bigint, message_id bigint, ahead integer, recent integer, in_window boolean, cost numeric,
-                            enqueued_at timestamptz, now_at timestamptz, OUT later timestamptz, OUT why text)
+-- A queue that is far over the limit of people is not gone through again and again: the longer a message has waited, the later it
+-- looks again. What the policy keeps beyond its time need not be looked at again at all.
+CREATE FUNCTION wacta.allow(c wacta.channel, courier integer, m wacta.candidate, policed boolean, paired boolean, limited boolean,
+                            enqueued_at timestamptz, expires_at timestamptz, now_at timestamptz, OUT verdict wacta.message_status, OUT later timestamptz, OUT why text)
 LANGUAGE plpgsql
 AS $$
+DECLARE
+  gate text;
 BEGIN
-  IF recent + ahead >= (SELECT k.pair_burst FROM wacta.config k) THEN
-    later := nullif(wacta.pair_free_at($4, c.channel_id, now_at, ahead), now_at);
-    why := CASE WHEN later IS NOT NULL THEN 'too many messages to this person in a short time' END;
-  END IF;
-  IF later IS NULL AND limited THEN
-    SELECT a.later, a.why INTO later, why FROM wacta.take_allowance(c, $2, $4, $5, in_window, cost, enqueued_at, now_at) a;
+  SELECT g.gate, CASE WHEN policed THEN wacta.outside_quiet_hours(m, g.open_at) ELSE g.open_at END AS opens, g.why INTO gate, later, why
+    FROM wacta.time_gates(c, m, policed, paired, limited, now_at) g WHERE g.open_at > now_at ORDER BY opens DESC LIMIT 1;
+  IF gate IS NULL THEN
+    verdict := 'sending';
+    IF limited THEN
+      PERFORM wacta.count_against_limits(c, courier, m, now_at);
+    END IF;
+  ELSIF gate IN ('quiet_hours', 'cap', 'gap') AND later > expires_at THEN
+    verdict := 'expired';
+    why := 'not sent in time; ' || why;
+  ELSE
+    verdict := 'queued';
+    later := CASE WHEN gate = 'people' THEN greatest(later, now_at + greatest(interval '1 minute', least(interval '6 hours', (now_at - enqueued_at) / 4)))
+                  WHEN isfinite(later) THEN later ELSE wacta.later_by(now_at, '1 day') END;
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.allow(wacta.channel, integer, boolean, bigint, bigint, integer, integer, boolean, numeric, timestamptz, timestamptz) IS
-'When a message that is over a limit may be tried again, and why; NULL: it is sent now, and counted.';
+COMMENT ON FUNCTION wacta.allow(wacta.channel, integer, wacta.candidate, boolean, boolean, boolean, timestamptz, timestamptz, timestamptz) IS
+'What wacta.time_gates() lets become of a message: sending (and it is counted), queued for later, or expired when that is too late, and why.';
+
+-- A mark goes by due_at, so it cannot pass the first of many that are due at one moment: they are spread over the second after it.
+CREATE FUNCTION wacta.is_crowded(channel_id integer, template_id integer, now_at timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM wacta.queue q WHERE q.channel_id = $1 AND q.template_id = $2 AND q.due_at > now_at ORDER BY q.due_at OFFSET 500 LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION wacta.is_crowded(integer, integer, timestamptz) IS 'Whether hundreds of messages of a lane wait for later.';
 
 -- Two statements: the first locks, the second sees, with a snapshot of its own, the newest version of all that is locked, and
 -- every attempt that another courier committed before. The lead's lock is the promise that no claim succeeds after an opt-out
@@ -186,6 +224,8 @@ DECLARE
   c        wacta.config := (SELECT k FROM wacta.config k);
   channel  integer := p_channel.channel_id;
   priced   boolean := EXISTS (SELECT FROM wacta.price);
+  policed  boolean := wacta.has_policy();
+  crowded  boolean := (limited OR policed) AND wacta.is_crowded(channel, p_template, now_at);
   -- fewer than a burst in this time are within the limit, whenever they were
   paired_since timestamptz := coalesce(now_at - c.pair_burst * c.pair_interval, 'infinity');
   queue_tids   tid[];
@@ -203,8 +243,8 @@ BEGIN
            LIMIT p_max) locked;
   RETURN QUERY
   WITH picked AS MATERIALIZED (
-    SELECT u.queue_tid, u.tid, m.lead_id, m.message_id, m.project_id, m.purpose, m.variables::text AS variables, m.enqueued_at, m.expires_at < now_at AS expired,
-           l.name, l.consent, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value, p.recent
+    SELECT u.queue_tid, u.tid, m.lead_id, m.message_id, m.project_id, m.purpose, m.variables::text AS variables, m.enqueued_at, m.expires_at, m.expires_at < now_at AS expired,
+           l.name, l.consent, l.time_zone, coalesce(l.window_until > now_at, false) AS in_window, i.kind, i.value, p.recent
       FROM unnest(queue_tids, message_tids, lead_tids) u(queue_tid, tid, lead_tid)
       -- who had the message before us may have put it off: then its place in the queue is another one now
       JOIN wacta.queue d ON d.ctid = u.queue_tid
@@ -226,16 +266,18 @@ BEGIN
         ON (p.purpose, p.in_window, p.consent, p.variables) = (k.purpose, k.in_window, k.consent, k.variables)
            AND (p.project_id, p.kind) IS NOT DISTINCT FROM (k.project_id, k.kind)
   ), allowed AS MATERIALIZED (
-    SELECT j.queue_tid, j.tid, j.form, j.value, j.name, j.cost, CASE WHEN (a.verdict).later IS NULL THEN j.verdict ELSE 'queued' END AS verdict,
-           coalesce((a.verdict).why, j.why) AS why, (a.verdict).later
+    SELECT j.queue_tid, j.tid, j.form, j.value, j.name, j.cost, coalesce((a.said).verdict, j.verdict) AS verdict, coalesce((a.said).why, j.why) AS why,
+           (a.said).later + CASE WHEN crowded THEN make_interval(secs => j.message_id % 1000000 / 1e6) ELSE interval '0' END AS later
       FROM judged j
       -- asked only where it matters, for it counts what it allows
-      LEFT JOIN LATERAL (SELECT wacta.allow(p_channel, p_courier, limited, j.lead_id, j.message_id, j.ahead::integer, j.recent::integer, j.in_window, j.cost, j.enqueued_at, now_at) AS verdict
-                          WHERE j.verdict = 'sending' AND (limited OR j.recent + j.ahead >= c.pair_burst)
+      LEFT JOIN LATERAL (SELECT wacta.allow(p_channel, p_courier,
+                                  ROW(j.lead_id, j.message_id, j.purpose, j.project_id, CASE WHEN j.kind = 'phone' THEN j.value END, j.time_zone, j.in_window, j.cost, j.ahead)::wacta.candidate,
+                                  policed, j.recent + j.ahead >= c.pair_burst, limited, j.enqueued_at, j.expires_at, now_at) AS said
+                          WHERE j.verdict = 'sending' AND (limited OR policed OR j.recent + j.ahead >= c.pair_burst)
                          OFFSET 0) a ON true
   ), changed AS (
     UPDATE wacta.message q
-       SET status = j.verdict, reason = CASE WHEN j.verdict = 'expired' THEN wacta.expiry_reason(q) ELSE coalesce(j.why, q.reason) END,
+       SET status = j.verdict, reason = coalesce(j.why, CASE WHEN j.verdict = 'expired' THEN wacta.expiry_reason(q) ELSE q.reason END),
            attempts = q.attempts + (j.verdict = 'sending')::integer,
            claimed_by = CASE WHEN j.verdict = 'sending' THEN p_courier ELSE q.claimed_by END,
            lease_until = CASE WHEN j.verdict = 'sending' THEN now_at + c.lease END,
@@ -321,6 +363,9 @@ BEGIN
     room := room - n;
     p_busy := p_busy || array_fill(sender.channel_id, ARRAY[n]);
   END LOOP;
+  IF room > 0 THEN
+    RETURN QUERY SELECT * FROM wacta.claim_requests(p_courier, room, now_at);
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION wacta.courier_claim(integer, integer, integer[]) IS
@@ -336,22 +381,22 @@ DECLARE
   c     wacta.channel;
   token bytea;
 BEGIN
-  SELECT * INTO c FROM wacta.channel WHERE channel.channel_id = p_channel_id;
+  SELECT * INTO c FROM wacta.channel WHERE channel.channel_id = abs(p_channel_id);
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  SELECT s INTO token FROM wacta.secrets(p_channel_id, NULL, 'access_token') s LIMIT 1;
+  SELECT s INTO token FROM wacta.secrets(c.channel_id, NULL, 'access_token') s LIMIT 1;
   IF token IS NULL THEN
     RAISE EXCEPTION 'channel "%" has no access token', c.name USING ERRCODE = '55000',
       HINT = 'Set one with wacta.set_credential_file().';
   END IF;
   revision := c.revision;
-  url := wacta.channel_url(c);
+  url := CASE WHEN p_channel_id > 0 THEN wacta.channel_url(c) ELSE wacta.management_url(c) END;
   headers := ARRAY['Content-Type: application/json', c.auth_header || ': ' || c.auth_prefix || convert_from(token, 'UTF8')];
   RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_channel(integer) IS 'URL and headers of a channel''s requests, the access token among them.';
+COMMENT ON FUNCTION wacta.courier_channel(integer) IS 'URL and headers of a channel''s requests, the access token among them; with a minus, of those to its management API.';
 
 CREATE FUNCTION wacta.courier_wait() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -359,19 +404,17 @@ AS $$
 DECLARE
   now_at timestamptz := wacta.now();
 BEGIN
-  RETURN (
+  RETURN least(wacta.request_wait(now_at), (
     SELECT CASE WHEN min(due) <= now_at THEN coalesce(wacta.turn_wait(), 0)
                 ELSE least(86400000, ceil(extract(epoch FROM min(due) - now_at) * 1000), wacta.turn_wait())::integer END
       FROM wacta.channel ch
-     CROSS JOIN (SELECT 0 AS template_id UNION ALL
-                 SELECT x.template_id FROM wacta.template x
-                  WHERE x.held_reason IS NULL AND x.status IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED')) t
+     CROSS JOIN wacta.template_lane t
      CROSS JOIN LATERAL (SELECT q.due_at FROM wacta.queue q
                           WHERE (q.channel_id, q.template_id) = (ch.channel_id, t.template_id) AND q.due_at >= wacta.lane_mark(ch.channel_id, t.template_id)
                           ORDER BY q.due_at LIMIT 1) first
      CROSS JOIN LATERAL (SELECT greatest(first.due_at, CASE WHEN ch.status = 'paused' THEN ch.paused_until END) AS due) d
-     WHERE ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until IS NOT NULL)
-    HAVING count(*) > 0);
+     WHERE t.held_because IS NULL AND (ch.status = 'active' OR (ch.status = 'paused' AND ch.paused_until IS NOT NULL))
+    HAVING count(*) > 0));
 END
 $$;
-COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message that may be sent is due and its sender has a turn; NULL when there is none.';
+COMMENT ON FUNCTION wacta.courier_wait() IS 'Milliseconds until the next queued message that may be sent is due and its sender has a turn, or another request is due; NULL when there is none.';

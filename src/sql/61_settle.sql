@@ -222,6 +222,37 @@ $$;
 COMMENT ON FUNCTION wacta.on_refused(wacta.message, text, text, integer, text, integer, interval) IS
 'The provider refused the message, or it was certainly not sent: later again, or failed, by wacta.error_rule.';
 
+-- Requests that are no messages (76_outbound.sql) are those of lead 0: they are few, and settled apart.
+CREATE FUNCTION wacta.settle_mixed(p_lead bigint[], p_message bigint[], p_attempt integer[], p_outcome text[], p_http_status integer[],
+  p_retry_after integer[], p_body bytea[], p_error text[], p_elapsed_ms integer[], p_started_at timestamptz[],
+  OUT accepted integer, OUT failed integer, OUT in_doubt integer, OUT retried integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  o record;
+  m record;
+BEGIN
+  SELECT s.* INTO o
+    FROM (SELECT array_agg(u.message) AS requests, array_agg(u.attempt) AS attempts, array_agg(u.outcome) AS outcomes, array_agg(u.http_status) AS statuses,
+                 array_agg(u.retry_after) AS retries, array_agg(u.body) AS bodies, array_agg(u.error) AS errors
+            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) u(lead, message, attempt, outcome, http_status, retry_after, body, error) WHERE u.lead = 0) a,
+         LATERAL wacta.settle_requests(a.requests, a.attempts, a.outcomes, a.statuses, a.retries, wacta.read_answers(a.outcomes, a.bodies), a.errors) s;
+  SELECT s.* INTO m
+    FROM (SELECT array_agg(u.lead) AS leads, array_agg(u.message) AS messages, array_agg(u.attempt) AS attempts, array_agg(u.outcome) AS outcomes,
+                 array_agg(u.http_status) AS statuses, array_agg(u.retry_after) AS retries, array_agg(u.body) AS bodies, array_agg(u.error) AS errors,
+                 array_agg(u.elapsed_ms) AS elapsed, array_agg(u.started_at) AS started
+            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) u(lead, message, attempt, outcome, http_status, retry_after, body, error, elapsed_ms, started_at)
+           WHERE u.lead <> 0 HAVING count(*) > 0) a,
+         LATERAL wacta.courier_settle(a.leads, a.messages, a.attempts, a.outcomes, a.statuses, a.retries, a.bodies, a.errors, a.elapsed, a.started) s;
+  accepted := o.accepted + coalesce(m.accepted, 0);
+  failed := o.failed + coalesce(m.failed, 0);
+  in_doubt := coalesce(m.in_doubt, 0);
+  retried := o.retried + coalesce(m.retried, 0);
+END
+$$;
+COMMENT ON FUNCTION wacta.settle_mixed(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[], timestamptz[]) IS
+'Settles messages and other requests that have finished together.';
+
 CREATE FUNCTION wacta.courier_settle(p_lead bigint[], p_message bigint[], p_attempt integer[], p_outcome text[], p_http_status integer[],
   p_retry_after integer[], p_body bytea[], p_error text[], p_elapsed_ms integer[], p_started_at timestamptz[] DEFAULT NULL)
 RETURNS TABLE (accepted integer, failed integer, in_doubt integer, retried integer)
@@ -237,6 +268,10 @@ DECLARE
   r       record;
   verdict text;
 BEGIN
+  IF 0 = ANY (p_lead) THEN
+    RETURN QUERY SELECT * FROM wacta.settle_mixed($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+    RETURN;
+  END IF;
   IF false = ANY (taken) THEN
     p_lead := wacta.lock_messages(p_lead, p_message);
   END IF;

@@ -5,13 +5,9 @@
 CREATE FUNCTION wacta.lanes() RETURNS TABLE (channel_id integer, template_id integer, template text, first_due_at timestamptz, held_because text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT c.channel_id, t.template_id, t.name, first.due_at,
-         CASE WHEN t.held_reason IS NOT NULL THEN t.held_reason
-              -- as in wacta.due_lanes()
-              WHEN t.status NOT IN ('APPROVED', 'FLAGGED', 'REJECTED', 'DISABLED', 'DELETED') THEN 'its status is ' || t.status END
+  SELECT c.channel_id, t.template_id, t.name, first.due_at, t.held_because
     FROM wacta.channel c
-   CROSS JOIN (SELECT 0 AS template_id, NULL AS name, NULL AS held_reason, NULL AS status
-               UNION ALL SELECT x.template_id, x.name, x.held_reason, x.status FROM wacta.template x) t
+   CROSS JOIN wacta.template_lane t
    CROSS JOIN LATERAL (SELECT q.due_at FROM wacta.queue q WHERE (q.channel_id, q.template_id) = (c.channel_id, t.template_id)
                         ORDER BY q.due_at LIMIT 1) first
 $$;
@@ -137,7 +133,7 @@ AS $$
     FROM (SELECT * FROM wacta.account_event x WHERE x.alert AND x.acknowledged_at IS NULL ORDER BY x.told_at LIMIT 100) e
     LEFT JOIN wacta.channel c USING (channel_id) LEFT JOIN wacta.template t ON t.template_id = e.template_id
   UNION ALL
-  SELECT 'warning', 'calls_wait', '', c.started_at, 'calls have been waiting for ten minutes', 'See that wacta.process_ivr() is run every minute.'
+  SELECT 'warning', 'calls_wait', '', c.started_at, 'calls have been waiting for ten minutes', 'Run wacta.install_schedule(), or call wacta.process_ivr() every minute.'
     FROM (SELECT x.started_at FROM wacta.ivr_call x WHERE x.processed_at IS NULL AND x.waits_until IS NULL ORDER BY x.started_at LIMIT 1) c
    WHERE c.started_at < wacta.now() - interval '10 minutes'
 $$;
@@ -223,7 +219,7 @@ CREATE FUNCTION wacta.find_alerts() RETURNS TABLE (severity text, alert text, ob
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
-  SELECT * FROM wacta.courier_alerts() UNION ALL SELECT * FROM wacta.inbox_alerts() UNION ALL SELECT * FROM wacta.site_alerts() UNION ALL SELECT * FROM wacta.sender_alerts()
+  SELECT * FROM wacta.courier_alerts() UNION ALL SELECT * FROM wacta.inbox_alerts() UNION ALL SELECT * FROM wacta.site_alerts() UNION ALL SELECT * FROM wacta.job_alerts() UNION ALL SELECT * FROM wacta.sender_alerts()
   UNION ALL SELECT * FROM wacta.crm_alerts()
 $$;
 COMMENT ON FUNCTION wacta.find_alerts() IS 'The rows of the view wacta.alert.';

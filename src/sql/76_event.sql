@@ -100,6 +100,8 @@ CREATE TRIGGER tell_follow_up_scheduled AFTER INSERT ON wacta.follow_up FOR EACH
   EXECUTE FUNCTION wacta.tell('follow_up_scheduled', 'follow_up_id', 'due_at', 'assignee');
 CREATE TRIGGER tell_follow_up_again AFTER UPDATE ON wacta.follow_up FOR EACH ROW
   WHEN (NEW.closed_at IS NULL AND NEW.due_at <> OLD.due_at) EXECUTE FUNCTION wacta.tell('follow_up_scheduled', 'follow_up_id', 'due_at', 'assignee');
+CREATE TRIGGER tell_follow_up_due AFTER UPDATE ON wacta.follow_up FOR EACH ROW
+  WHEN (OLD.announced_at IS NULL AND NEW.announced_at IS NOT NULL) EXECUTE FUNCTION wacta.tell('follow_up_due', 'follow_up_id', 'due_at', 'assignee');
 CREATE TRIGGER tell_follow_up_done AFTER UPDATE ON wacta.follow_up FOR EACH ROW
   WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL) EXECUTE FUNCTION wacta.tell('follow_up_done', 'follow_up_id', 'result', 'assignee');
 
@@ -230,3 +232,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.trim_events(integer) IS 'Deletes events that are older than wacta.config.event_retention, the oldest first, at most so many; returns how many.';
+
+INSERT INTO wacta.schedule (job, command, every, full_at) VALUES ('events', 'SELECT wacta.trim_events()', '1 hour', 10000);

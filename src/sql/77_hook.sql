@@ -215,6 +215,8 @@ COMMENT ON FUNCTION wacta.forget_hook_failures() IS 'Trigger: of a person who is
 CREATE TRIGGER forget_hook_failures AFTER UPDATE ON wacta.lead FOR EACH ROW
   WHEN (OLD.forgotten_at IS NULL AND NEW.forgotten_at IS NOT NULL) EXECUTE FUNCTION wacta.forget_hook_failures();
 
+INSERT INTO wacta.schedule (job, command, every, full_at) VALUES ('hooks', 'SELECT done FROM wacta.retry_hooks()', '1 minute', 100);
+
 -- The events that there are. From here on the triggers know which of theirs is wanted.
 INSERT INTO wacta.event_kind (event, description, recorded) VALUES
   ('lead_created',        'A lead was made: by a call, a message, staff, an import.', true),
@@ -229,6 +231,7 @@ INSERT INTO wacta.event_kind (event, description, recorded) VALUES
   ('opted_out',           'Consent was withdrawn, in whatever way.', true),
   ('opted_in',            'Consent was granted, in whatever way.', true),
   ('follow_up_scheduled', 'A call is to be made, or to be made at another time.', true),
+  ('follow_up_due',       'It is time to make a call.', true),
   ('follow_up_done',      'A call to be made is closed; result says how.', true),
   ('message_queued',      'A message is in the outbox.', false),
   ('message_sent',        'The provider accepted a message.', false),

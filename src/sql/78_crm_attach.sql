@@ -208,3 +208,7 @@ END
 $$;
 COMMENT ON FUNCTION wacta.sync_lead_tables(integer) IS
 'Tries again what could not be written or read in attached tables, and forgets tables that were dropped; returns how many rows agree now.';
+
+INSERT INTO wacta.schedule (job, command, every, full_at) VALUES
+  ('crm_rows', 'SELECT wacta.sync_lead_tables()', '1 minute', 1000),
+  ('assignment', 'SELECT wacta.assign_leads()', '1 minute', 1000);

@@ -84,26 +84,48 @@ COMMENT ON FUNCTION wacta_http.lead_number(text) IS 'A lead id as it came in a U
 
 -- Customers
 
-CREATE FUNCTION wacta_http.visit() RETURNS jsonb
+-- The network, not the address: enough to tell a scanner, less than a person.
+CREATE FUNCTION wacta_http.network(peer inet) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT host(network(set_masklen($1, CASE family($1) WHEN 4 THEN 24 ELSE 48 END))) $$;
+COMMENT ON FUNCTION wacta_http.network(inet) IS 'The first address of the /24, or for IPv6 the /48, in which an address is.';
+
+-- What a browser fetches before anybody has tapped. A navigation of a person is for a document; a POST comes from a form or a program.
+CREATE FUNCTION wacta_http.is_prefetch(headers jsonb, method text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT concat_ws(' ', $1 ->> 'sec-purpose', $1 ->> 'purpose', $1 ->> 'x-purpose', $1 ->> 'x-moz') ~* 'prefetch|prerender|preview'
+         OR ($2 <> 'POST' AND coalesce($1 ->> 'sec-fetch-dest', 'document') <> 'document')
+$$;
+COMMENT ON FUNCTION wacta_http.is_prefetch(jsonb, text) IS 'Whether a request says that it is none of a person who has tapped.';
+
+CREATE FUNCTION wacta_http.visit(method text DEFAULT wacta_http.request('method')) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT jsonb_strip_nulls(jsonb_build_object('method', wacta_http.request('method'),
-           'agent', left(wacta.header(h, 'user-agent'), 300),
-           -- the network, not the address: enough to tell a scanner, less than a person
-           'network', CASE WHEN wacta.header(h, 'x-wacta-peer') ~ '^[0-9.]+$' THEN regexp_replace(wacta.header(h, 'x-wacta-peer'), '[0-9]+$', '0') END))
+  SELECT jsonb_strip_nulls(jsonb_build_object('method', $1, 'agent', left(h ->> 'user-agent', 300), 'network', wacta_http.network(wacta.peer_address(h)),
+           'purpose', CASE WHEN wacta_http.is_prefetch(h, $1) THEN 'prefetch' END))
     FROM (SELECT wacta_http.request_headers() AS h) r
 $$;
-COMMENT ON FUNCTION wacta_http.visit() IS 'What is kept of a visit as the evidence of a click.';
+COMMENT ON FUNCTION wacta_http.visit(text) IS 'What is kept of a visit as the evidence of a click.';
+
+-- Links are forwarded in sentences, and encoded once more on their way.
+CREATE FUNCTION wacta_http.link_part(value text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN $1 !~ '[^A-Za-z0-9_:-]' THEN $1
+         ELSE regexp_replace(regexp_replace($1, '%3a', ':', 'gi'), '^[\s<("'']+|[]\s.,;:!?"''<>(){}*|\u2026\u201D\u2019]+$', '', 'g') END
+$$;
+COMMENT ON FUNCTION wacta_http.link_part(text) IS 'A part of a link without what stood around it in a text.';
 
 -- Whoever holds one answer's link may give the other answer, by a button that says what it means. A signed token stands in
 -- the path, where it would win over a form's field: hence a path of its own; a seed token is good for both actions.
 CREATE FUNCTION wacta_http.other_answer(token text, action text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, wacta.now(), t.expires_at, t.key_id) END
+  SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, t.issued_at, t.expires_at, t.key_id) END
     FROM wacta.token_check($1) t WHERE t.reason IS NULL
 $$;
-COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead: the same key and no later expiry.';
+COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead: with the same key and times, so that a page is the same each time.';
 
 CREATE FUNCTION wacta_http.other_button(page text, project text, token text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -133,7 +155,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta_http.promises(bigint, integer) IS 'What the page after Interested may say of the brochure and the call.';
 
-CREATE FUNCTION wacta_http.click_page(status integer, page text, token text, action text, lead bigint) RETURNS bytea
+CREATE FUNCTION wacta_http.click_page(status integer, page text, token text, action text, lead bigint, headers jsonb DEFAULT '{}') RETURNS bytea
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -155,45 +177,79 @@ BEGIN
       'brochure', CASE WHEN page = 'interested' AND p.brochure_link IS NOT NULL
                        THEN wacta_http.render(wacta_http.asset('brochure_link.html'), jsonb_build_object('link', p.brochure_link)) END,
       'other', wacta_http.other_button(page, title, token))),
-    CASE WHEN page = 'confirm' AND c.click_mode = 'auto' THEN wacta_http.asset('track.js') END);
+    CASE WHEN page = 'confirm' AND c.click_mode <> 'confirm' THEN wacta_http.asset('track.js') END, headers);
 END
 $$;
-COMMENT ON FUNCTION wacta_http.click_page(integer, text, text, text, bigint) IS 'A customer''s page: confirm, interested, not_interested, ask_again or refused.';
+COMMENT ON FUNCTION wacta_http.click_page(integer, text, text, text, bigint, jsonb) IS 'A customer''s page: confirm, interested, not_interested, ask_again or refused.';
+
+CREATE FUNCTION wacta_http.refused_page() RETURNS bytea
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$ SELECT wacta_http.click_page(403, 'refused', NULL, NULL, NULL) $$;
+COMMENT ON FUNCTION wacta_http.refused_page() IS 'The one page for every token that is refused, whatever the reason.';
+
+-- In click_mode direct the front door is asked to make the tap at once, by the header with which nginx is sent to another location; the
+-- gateway understands the same. A front door that does not sends the page, which posts itself.
+CREATE FUNCTION wacta_http.tap_at_once(visit jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN c.click_mode = 'direct' AND wacta.inert_kind($1) IS NULL THEN '{"X-Accel-Redirect": "@tap"}'::jsonb ELSE '{}' END FROM wacta.config c
+$$;
+COMMENT ON FUNCTION wacta_http.tap_at_once(jsonb) IS 'The header that has the front door call wacta_api.track(), where click_mode is direct and a person may have tapped.';
 
 CREATE FUNCTION wacta_api.track_page(token text DEFAULT NULL, action text DEFAULT NULL, lead_id text DEFAULT NULL) RETURNS wacta_http."*/*"
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  t record;
+  token text := wacta_http.link_part($1);
+  t     record;
 BEGIN
-  SELECT * INTO t FROM wacta.examine_token($1, $2, wacta_http.lead_number($3));
-  IF t.reason IS NOT NULL OR t.action IS NULL OR t.action NOT IN ('interested', 'not_interested') THEN
-    RETURN wacta_http.click_page(403, 'refused', NULL, NULL, NULL);
+  SELECT * INTO t FROM wacta.examine_link(token, wacta_http.link_part($2), wacta_http.lead_number($3));
+  IF t.reason IS NOT NULL THEN
+    RETURN wacta_http.refused_page();
   END IF;
-  RETURN wacta_http.click_page(200, 'confirm', $1, t.action, t.lead_id);
+  RETURN wacta_http.click_page(200, 'confirm', token, t.action, t.lead_id, wacta_http.tap_at_once(wacta_http.visit()));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.track_page(text, text, text) IS
 $$The page behind a customer's link
-A GET changes nothing: the page posts itself (auto) or asks for a tap (confirm), as click_mode says.$$;
+A GET changes nothing: the page posts itself (auto) or asks for a tap (confirm), as click_mode says. In click_mode direct the header
+X-Accel-Redirect: @tap asks the front door to call track instead.$$;
 
 CREATE FUNCTION wacta_api.track(token text DEFAULT NULL, action text DEFAULT NULL, lead_id text DEFAULT NULL, confirm text DEFAULT NULL) RETURNS wacta_http."*/*"
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  r record;
+  token text := wacta_http.link_part($1);
+  r     record;
 BEGIN
-  SELECT * INTO r FROM wacta.record_click($1, $2, wacta_http.lead_number($3),
+  SELECT * INTO r FROM wacta.record_click(token, wacta_http.link_part($2), wacta_http.lead_number($3),
                          wacta_http.visit() || jsonb_build_object('explicit', coalesce($4, '') = 'yes'));
   IF r.decision = 'refused' THEN
-    RETURN wacta_http.click_page(403, 'refused', NULL, NULL, NULL);
+    RETURN wacta_http.refused_page();
+  ELSIF r.decision = 'none' THEN
+    RETURN wacta_api.track_page($1, $2, $3);
   END IF;
-  RETURN wacta_http.click_page(200, r.page, $1, r.decision, (SELECT wacta.living_lead(t.lead_id) FROM wacta.token_check($1) t));
+  RETURN wacta_http.click_page(200, r.page, token, r.decision, (SELECT wacta.living_lead(t.lead_id) FROM wacta.token_check(token) t));
 END
 $$;
 COMMENT ON FUNCTION wacta_api.track(text, text, text, text) IS
 $$A customer's tap
-Records the decision that the token proves and answers with the page that confirms it. confirm=yes is an explicit new yes.$$;
+Records the decision that the token proves and answers with the page that confirms it. confirm=yes is an explicit new yes.
+What previews or prefetches links gets the page of a GET, and decides nothing.$$;
+
+CREATE FUNCTION wacta_api.track_visit(token text DEFAULT NULL, action text DEFAULT NULL, lead_id text DEFAULT NULL, method text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+AS $$
+BEGIN
+  -- nobody waits for this, and a crash may lose it
+  PERFORM set_config('synchronous_commit', 'off', true),
+          wacta.record_visit(wacta_http.link_part($1), wacta_http.link_part($2), wacta_http.lead_number($3),
+                             wacta_http.visit(coalesce(nullif($4, ''), wacta_http.request('method'))));
+END
+$$;
+COMMENT ON FUNCTION wacta_api.track_visit(text, text, text, text) IS
+$$A visit of a customer's link
+What the front door calls for each GET and HEAD of a link, beside the answer: for the record alone. method: that of the visit.$$;
 
 -- Staff
 

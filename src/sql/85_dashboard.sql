@@ -164,10 +164,10 @@ AS $$
   SELECT wacta_http.or_empty(string_agg(wacta_http.row('tap' || v.click_id, wacta_http.person(v.name, v.phone, v.lead_id),
            wacta_http.dots(CASE WHEN v.name IS NOT NULL THEN wacta_http.phone_link(v.phone) END, wacta_http.moment(v.clicked_at, $1), wacta_http.isolated(v.project),
              CASE v.via WHEN 'link' THEN 'by the link' ELSE 'by ' || wacta_http.isolated(replace(v.via, '_', ' ')) END,
-             CASE WHEN NOT v.effective THEN 'again' END, 'now ' || wacta_http.isolated(v.lead_status)),
+             CASE WHEN NOT v.effective THEN 'again' END, CASE v.kind WHEN 'scanner' THEN 'a scanner' END, 'now ' || wacta_http.isolated(v.lead_status)),
            CASE v.action WHEN 'interested' THEN wacta_http.tag('Interested', 'good') ELSE wacta_http.tag(replace(initcap(v.action), '_', ' ')) END), E'\n' ORDER BY v.clicked_at DESC, v.click_id DESC),
          'No answers yet.')
-    FROM (SELECT c.lead_id, c.click_id FROM wacta.click c ORDER BY c.clicked_at DESC LIMIT 20) newest,
+    FROM (SELECT c.lead_id, c.click_id FROM wacta.click c WHERE c.kind IN ('tap', 'scanner') ORDER BY c.clicked_at DESC LIMIT 20) newest,
          LATERAL (SELECT * FROM wacta.recent_interaction r WHERE (r.lead_id, r.click_id) = (newest.lead_id, newest.click_id) OFFSET 0) v
 $$;
 COMMENT ON FUNCTION wacta_http.interactions(text) IS 'The rows of recent taps.';

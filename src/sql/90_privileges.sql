@@ -12,7 +12,7 @@ BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
-      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text),
+      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea), wacta_http.apply_received(),
       wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(), wacta_api.dashboard(text) TO %1$I;
     ALTER ROLE %1$I SET statement_timeout = '10s'
@@ -44,7 +44,7 @@ BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta, wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
-      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text),
+      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.send_interactive_message(text, text, text), wacta_api.generate_ai_template(text, text, text),
       wacta_api.interactive_analytics(text), wacta_api.dashboard(text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
       wacta.now(), wacta.normalize_phone(text, text), wacta.check_e164(text), wacta.percent(bigint, bigint),
@@ -54,18 +54,17 @@ BEGIN
       wacta.log_ivr_call(text, text, text, text, timestamptz, text, text, text, integer, text, text, jsonb), wacta.process_ivr(integer), wacta.explain_call(bigint),
       wacta.send_interactive(bigint, text), wacta.send_brochure(bigint), wacta.send_campaign(text, text, bigint[]),
       wacta.cancel_message(bigint, text), wacta.explain_send(bigint, text),
-      wacta.record_click(text, text, bigint, jsonb), wacta.opt_out(bigint, text), wacta.opt_in(bigint, text),
+      wacta.record_click(text, text, bigint, jsonb), wacta.record_visit(text, text, bigint, jsonb), wacta.opt_out(bigint, text), wacta.opt_in(bigint, text),
       wacta.schedule_follow_up(bigint, text, timestamptz), wacta.close_follow_up(bigint, text), wacta.record_call(bigint, text, timestamptz, text),
       wacta.assign_lead(bigint, text), wacta.assignment_rule_of(integer, text), wacta.events_after(text, integer),
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
-      wacta.lint_template(jsonb, text), wacta.lint_body(jsonb), wacta.lint_footer(text), wacta.lint_header(jsonb),
-      wacta.lint_button(jsonb), wacta.lint_buttons(jsonb), wacta.elements(jsonb), wacta.has_emoji(text), wacta.variable_count(text),
+      wacta.lint_template(jsonb, text), wacta.save_template(jsonb, text), wacta.write_template(text, text, text),
       wacta.analytics(integer) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
-      wacta.click, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
-      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event,
+      wacta.schedule, wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap,
       wacta.follow_up_result, wacta.assignment_rule, wacta.unassigned_lead, wacta.event_kind TO %1$I
   $$, role);
   PERFORM wacta.grant_monitor(role);
@@ -87,19 +86,21 @@ BEGIN
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text, text, text), wacta.read_call(text, text),
       wacta.add_ivr_rule(integer, text, text, text, text, text, text, integer, text, text), wacta.add_project(text, text, text, text, text, text, text),
-      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.add_staff(text, text, text, text),
+      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.submit_template(integer, text), wacta.add_staff(text, text, text, text),
       wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
       wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
       wacta.add_hook(text, regprocedure, text), wacta.remove_hook(text, regprocedure), wacta.remove_hook(integer), wacta.retry_hooks(integer),
       wacta.attach_lead_table(regclass, jsonb, boolean), wacta.load_lead_table(regclass, text[], integer), wacta.detach_lead_table(regclass),
       wacta.sync_lead_tables(integer), wacta.trim_events(integer), wacta.set_assignment(text[], text, text, text), wacta.set_away(text, boolean), wacta.assign_leads(integer),
       wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text), wacta.plain_words(text),
-      wacta.plain_word_list(text[]), wacta.send_now(text), wacta.rebuild_queue(), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
+      wacta.plain_word_list(text[]), wacta.send_now(text), wacta.rebuild_queue(), wacta.install_schedule(text), wacta.remove_schedule(), wacta.run_job(text, text), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
       wacta.receive_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
-    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price TO %1$I;
+    GRANT UPDATE (every, enabled) ON wacta.schedule TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price, wacta.quiet_hours, wacta.frequency_cap TO %1$I;
+    GRANT UPDATE (severity) ON wacta.template_rule TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
     GRANT INSERT, UPDATE, DELETE ON wacta.follow_up_result TO %1$I;
     GRANT UPDATE (recorded) ON wacta.event_kind TO %1$I;
@@ -107,7 +108,7 @@ BEGIN
     GRANT DELETE ON wacta.hook_failure TO %1$I;
     GRANT INSERT (name, people_per_day), UPDATE (name, people_per_day) ON wacta.portfolio TO %1$I;
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
-    GRANT UPDATE (name, project_id, status, stage, owner, source, updated_at) ON wacta.lead TO %1$I;
+    GRANT UPDATE (name, project_id, status, stage, owner, source, time_zone, updated_at) ON wacta.lead TO %1$I;
     GRANT UPDATE (status, status_reason, paused_until, is_default, account_id, display_phone, api_version, max_rate, portfolio_id, daily_budget) ON wacta.channel TO %1$I;
     GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.ivr_word, wacta.error_rule, wacta.account_rule,
       wacta.inbox, wacta.webhook_refusal, wacta.token_refusal, wacta.suppressed_identity, wacta.erasure,
@@ -133,7 +134,7 @@ BEGIN
       wacta.courier_start(integer), wacta.courier_claim(integer, integer, integer[]), wacta.courier_channel(integer), wacta.courier_wait(),
       wacta.courier_reap(), wacta.courier_settle(bigint[], bigint[], integer[], text[], integer[], integer[], bytea[], text[], integer[], timestamptz[]),
       wacta.inbox_apply_due(integer, timestamptz), wacta.inbox_take(), wacta.inbox_apply(bigint), wacta.inbox_failed(bigint, text, text),
-      wacta.inbox_tend() TO %1$I
+      wacta.inbox_tend(), wacta.take_due_job(), wacta.run_job(text, text) TO %1$I
   $$, role);
   PERFORM wacta.wake_launcher();      -- a worker may have been waiting for these rights
 END

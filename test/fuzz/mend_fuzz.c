@@ -15,42 +15,8 @@
 #include <time.h>
 
 #include "mb/pg_wchar.h"
+#include "bend.h"
 #include "mend.h"
-
-#define MAX_SIZE (256 * 1024)
-
-typedef struct Bytes
-{
-	unsigned char *data;
-	size_t		len;
-} Bytes;
-
-static uint64 state;
-
-/* xorshift64* (Vigna 2016). */
-static uint32
-random_below(uint32 bound)
-{
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return (uint32) ((state * UINT64CONST(0x2545F4914F6CDD1D)) >> 32) % bound;
-}
-
-static void
-read_file(const char *name, Bytes *bytes)
-{
-	FILE	   *file = fopen(name, "rb");
-
-	if (file == NULL)
-	{
-		perror(name);
-		exit(2);
-	}
-	bytes->data = malloc(MAX_SIZE);
-	bytes->len = fread(bytes->data, 1, MAX_SIZE / 4, file);
-	fclose(file);
-}
 
 /* What is likely to be at the edge of something. */
 static const char *const pieces[] = {
@@ -58,59 +24,6 @@ static const char *const pieces[] = {
 	"\xff", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x98", "\xe0\xa4\xac", "\xc2", "\xef\xbb\xbf", "\xef\xbf\xbd",
 	"{", "}", "[", "]", ",", ":", "-", "1e999999", "-0", "1e-99999", "00000000000000000000", "\x01", "\x1f", "\x7f", "\n", " ", "null", "E", "."
 };
-
-static void
-insert(Bytes *b, size_t at, const void *what, size_t len)
-{
-	if (b->len + len > MAX_SIZE)
-		return;
-	memmove(b->data + at + len, b->data + at, b->len - at);
-	memcpy(b->data + at, what, len);
-	b->len += len;
-}
-
-static void
-cut(Bytes *b, size_t at, size_t len)
-{
-	len = Min(len, b->len - at);
-	memmove(b->data + at, b->data + at + len, b->len - at - len);
-	b->len -= len;
-}
-
-static void
-bend(Bytes *b)
-{
-	size_t		at = random_below(b->len + 1);
-	unsigned char byte = random_below(256);
-	char		digits[3000];
-	const char *piece = pieces[random_below(lengthof(pieces))];
-
-	switch (random_below(8))
-	{
-		case 0:
-		case 1:
-		case 2:
-			insert(b, at, piece, strlen(piece));
-			break;
-		case 3:
-			insert(b, at, &byte, 1);
-			break;
-		case 4:
-			if (at < b->len)
-				b->data[at] = byte;
-			break;
-		case 5:
-			cut(b, at, 1 + random_below(40));
-			break;
-		case 6:
-			cut(b, at, b->len);
-			break;
-		case 7:
-			memset(digits, '0' + random_below(10), sizeof(digits));
-			insert(b, at, digits, random_below(sizeof(digits)));
-			break;
-	}
-}
 
 static bool
 is_utf8(const Bytes *b)
@@ -201,17 +114,6 @@ wrong(const Bytes *in, const Bytes *out, const Bytes *again)
 	return NULL;
 }
 
-static void
-print_input(const Bytes *in)
-{
-	size_t		i;
-
-	printf("# \"");
-	for (i = 0; i < in->len && i < 2000; i++)
-		printf(in->data[i] >= ' ' && in->data[i] < 0x7f && in->data[i] != '"' && in->data[i] != '\\' ? "%c" : "\\%03o", in->data[i]);
-	printf("\"\n");
-}
-
 static bool
 check(const Bytes *in)
 {
@@ -257,7 +159,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: mend_fuzz SEED RUNS FILE...\n");
 		return 2;
 	}
-	state = strtoull(argv[1], NULL, 10) * 2 + 1;
+	bend_seed(strtoull(argv[1], NULL, 10));
 	runs = strtol(argv[2], NULL, 10);
 	for (int i = 0; i < count; i++)
 	{
@@ -272,11 +174,11 @@ main(int argc, char **argv)
 		work.len = file->len;
 		memcpy(work.data, file->data, file->len);
 		for (int n = run < count ? 0 : 1 + random_below(8); n > 0; n--)
-			bend(&work);
+			bend(&work, pieces, lengthof(pieces));
 		bad += !check(&work);
 	}
-	printf("%s 1 - sound bodies stay as they are\n", changed == 0 ? "ok" : "not ok");
-	printf("%s 2 - %ld bent bodies are mended\n1..2\n", bad == 0 ? "ok" : "not ok", run);
+	printf("%s - sound bodies stay as they are\n", changed == 0 ? "ok" : "not ok");
+	printf("%s - %ld bent bodies are mended\n", bad == 0 ? "ok" : "not ok", run);
 	printf("# SEED=%s, %.0f a second\n", argv[1], run / ((double) (clock() - began + 1) / CLOCKS_PER_SEC));
 	return bad > 0 || changed > 0;
 }

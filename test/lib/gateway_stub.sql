@@ -21,6 +21,8 @@ CREATE TABLE public.written (
 );
 GRANT SELECT, INSERT ON public.written TO stub_anon, stub_agent;
 CREATE TABLE public.closed (secret text);
+CREATE TABLE public.visited (token text, seen json, at timestamptz DEFAULT clock_timestamp());
+GRANT INSERT ON public.visited TO stub_anon, stub_agent;
 
 -- All that a function can learn about its request.
 CREATE FUNCTION wacta_api.seen(args json) RETURNS json LANGUAGE sql AS $$
@@ -89,6 +91,12 @@ BEGIN
 	RETURN convert_to(wacta_api.seen(json_build_object('token', token, 'action', action,
 		'lead_id', lead_id, 'confirm', confirm))::text, 'UTF8');
 END
+$$;
+
+-- What is said of a visit beside its answer.
+CREATE FUNCTION wacta_api.track_visit(token text, action text, lead_id text) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO public.visited (token, seen)
+	VALUES (token, wacta_api.seen(json_build_object('token', token, 'action', action, 'lead_id', lead_id)))
 $$;
 
 CREATE FUNCTION wacta_api.send_interactive_message(lead_id text, template text, call_id text) RETURNS json LANGUAGE sql AS $$

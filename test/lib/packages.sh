@@ -79,7 +79,7 @@ prepare_packages() {
 			version=$(postgres_version)
 		fi
 		[ -n "$version" ] || die "no package of PostgreSQL to be had from apt-get"
-		wanted+=("postgresql-$version" "postgresql-server-dev-$version")
+		wanted+=("postgresql-$version" "postgresql-server-dev-$version" "postgresql-$version-cron")
 		PG_CONFIG=/usr/lib/postgresql/$version/bin/pg_config
 	fi
 	install_missing "${wanted[@]}"

@@ -1,9 +1,11 @@
 # What comes back: status, headers, errors, and that a GET cannot write.
 use strict;
 use warnings;
+use IO::Select;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 use WactaGateway;
 
 my $node = stub_node('answers');
@@ -44,7 +46,7 @@ my %status = (
 	PT410 => 410, PT402 => 402, PT503 => 503, PT099 => 500, PTXYZ => 500,
 	P0001 => 400, 22023 => 400, '22P02' => 400, 23505 => 409, 23503 => 409, 23514 => 400, 28000 => 403,
 	42883 => 404, '42P01' => 404, 42601 => 400, 25006 => 405, '40P01' => 500, 53300 => 503, 53400 => 500, 54000 => 500,
-	55000 => 500, '55P03' => 500, 57014 => 500, '57P03' => 503, '08006' => 503, '0L000' => 403, '0A000' => 400,
+	55000 => 500, '55P03' => 503, 57014 => 500, '57P03' => 503, '08006' => 503, '0L000' => 403, '0A000' => 400,
 	XX000 => 500, P0004 => 500, F0000 => 500, HV000 => 500, '2D000' => 500, 38000 => 500);
 for my $code (sort keys %status)
 {
@@ -87,6 +89,54 @@ my $lone = WactaGateway->start($node, arguments => [ '--pool', '1' ]);
 $lone->request(POST => '/t/redirect', { headers => $agent });
 my $next = decode_json($lone->request(GET => '/t/x')->{content});
 is_deeply([ $next->{role}, $next->{read_only} ], [ 'stub_anon', 'on' ], 'the next request starts afresh');
+
+# A visit of a link is recorded as the visitor, in a call of its own that comes behind all that wait for an answer.
+sub visits { return $node->safe_psql('stub', $_[0]) }
+
+sub test_visit
+{
+	ask(HEAD => '/t/seen', { headers => { 'user-agent' => 'WhatsApp/2' } });
+	ask($_->[0], $_->[1]) for [ POST => '/t/posted' ], [ GET => '/t/raise-22023' ], [ GET => '/health/' ];
+	ask(GET => '/t/last');
+	until_true(sub { visits(q(SELECT count(*) FROM visited WHERE token = 'last')) });
+	is(visits(q(SELECT string_agg(token, ' ' ORDER BY token) FROM visited WHERE token IN ('seen', 'posted', 'last') OR token LIKE 'raise%')),
+		'last seen', 'visits of pages are recorded, taps and errors are not');
+	my $seen = decode_json(visits(q(SELECT seen FROM visited WHERE token = 'seen')));
+	is_deeply([ @$seen{qw(role method path read_only)}, $seen->{headers}{'user-agent'} ],
+		[ 'stub_anon', 'HEAD', '/t/{token}', 'off', 'WhatsApp/2' ], 'with what was known of them');
+	return;
+}
+
+# The times at which so many slow pages that were asked for at once came, by one connection to the database.
+sub ask_at_once
+{
+	my ($count) = @_;
+	my %socket = map { ($_ => $lone->socket) } 1 .. $count;
+	syswrite $_, "GET /t/sleep-0.1 HTTP/1.0\r\n\r\n" for values %socket;
+	my $select = IO::Select->new(values %socket);
+	my @times;
+	while (@times < $count && (my @ready = $select->can_read(10)))
+	{
+		for my $socket (@ready)
+		{
+			push @times, time;
+			$select->remove($socket);
+		}
+	}
+	return @times;
+}
+
+sub test_visits_give_way
+{
+	visits('TRUNCATE visited');
+	my @times = ask_at_once(6);
+	ok(until_true(sub { visits('SELECT count(*) FROM visited') == 6 }), 'all visits are recorded');
+	cmp_ok(visits('SELECT extract(epoch FROM min(at)) FROM visited'), '>', $times[-2], 'when nobody waits any more');
+	return;
+}
+
+test_visit();
+test_visits_give_way();
 
 # Functions are looked up anew after they were replaced.
 is($lone->request(GET => '/health/')->{status}, 200, 'before');

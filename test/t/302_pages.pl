@@ -291,6 +291,28 @@ sub test_browser_tap
 	return;
 }
 
+# A browser's own GET is the tap; its reload says the same, and the page's other button still means it.
+sub test_browser_direct
+{
+	my $lead = sql(q(SELECT wacta.upsert_lead('+919876500050', 'Direct', 'Green Acres')));
+	sql(q(UPDATE wacta.config SET click_mode = 'direct'));
+	tap_in_browser($lead, 'interested');
+	ok($browser->until('document.querySelector("h1").textContent.startsWith("Thank you for your interest")'), 'in click_mode direct opening the link is the tap');
+	is_quiet('a direct tap');
+	$browser->value('window.old = 1');
+	$browser->command('Page.reload');
+	ok($browser->until('window.old === undefined && document.querySelector("h1")?.textContent.startsWith("Thank you for your interest")'), 'a reload is the same page');
+	is(sql("SELECT string_agg(kind || CASE WHEN effective THEN '!' ELSE '' END, ' ' ORDER BY click_id) FROM wacta.click WHERE lead_id = $lead"),
+		'tap! tap', 'both are a person\'s, the first has an effect');
+	$browser->click('summary');
+	$browser->click('details button');
+	ok($browser->until('document.querySelector("h1").textContent === "Thank you for telling us"'), 'the other button');
+	is(sql("SELECT status || ', ' || consent FROM wacta.lead WHERE lead_id = $lead"), 'Not Interested, withdrawn', 'is the answer that stands');
+	is(sql("SELECT string_agg(DISTINCT kind, ' ') FROM wacta.click WHERE lead_id = $lead"), 'tap', 'and of a person, however soon');
+	sql(q(UPDATE wacta.config SET click_mode = DEFAULT));
+	return;
+}
+
 sub sign_in
 {
 	$browser = Wacta::Browser->start(@_);
@@ -361,6 +383,7 @@ sub test_browser
 	$gateway = Wacta::Gateway->start($node, 'crm');
 	sql(q(UPDATE wacta.config SET base_url = ?), $gateway->url);
 	test_browser_tap();
+	test_browser_direct();
 	test_browser_dashboard();
 	test_browser_plain();
 	undef $browser;
