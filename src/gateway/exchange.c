@@ -223,6 +223,9 @@ write_head(Exchange *exchange)
 		evhttp_add_header(out, "Content-Type", reply->content_type);
 	if (evhttp_find_header(out, "X-Content-Type-Options") == NULL)
 		evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
+	/* Whatever it is, it was said to one person. */
+	if (evhttp_find_header(out, "Cache-Control") == NULL)
+		evhttp_add_header(out, "Cache-Control", "no-store");
 	if (reply->status != 204 && reply->status != 304)
 	{
 		snprintf(length, sizeof(length), "%zu", reply->body_len);
