@@ -69,7 +69,7 @@ BEGIN
   detail := CASE WHEN p.people_per_day IS NULL THEN 'no limit' ELSE format('%s of %s people in 24 hours', p.people, p.people_per_day) END;
   why := format('%s people were reached in 24 hours', p.people_per_day);
   IF p.people >= p.people_per_day AND NOT in_window
-     AND NOT EXISTS (SELECT FROM wacta.reached r WHERE (r.lead_id, r.portfolio_id) = ($2, $1)) THEN
+     AND NOT EXISTS (SELECT FROM wacta.reached r WHERE (r.lead_id, r.portfolio_id) = ($2, $1) AND r.reached_at > now_at - interval '24 hours') THEN
     -- whose 24 hours are over makes room, forgotten or not
     SELECT greatest(now_at, r.reached_at + interval '24 hours') INTO free_at FROM wacta.reached r
      WHERE r.portfolio_id = $1 ORDER BY r.reached_at OFFSET p.people - p.people_per_day LIMIT 1;
