@@ -8,7 +8,7 @@ DECLARE
   opens timestamptz := at;
 BEGIN
   FOR turn IN 1 .. 20 LOOP
-    at := (SELECT wacta.outside_quiet_hours(m, max(g.open_at)) FROM wacta.time_gates(c, m, true, true, true, opens) g WHERE g.open_at > opens);
+    at := (SELECT wacta.outside_quiet_hours(m, max(g.open_at)) FROM wacta.time_gates(c, m, false, false, false, true, opens) g WHERE g.open_at > opens);
     IF at IS NULL THEN
       RETURN opens;
     END IF;
@@ -26,9 +26,9 @@ CREATE FUNCTION wacta.explain_times(c wacta.channel, m wacta.candidate, now_at t
 RETURNS TABLE (gate text, passed boolean, detail text, next_time timestamptz)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT g.gate, g.open_at <= now_at, CASE WHEN g.open_at > now_at AND g.gate = 'quiet_hours' THEN g.why ELSE g.detail END,
+  SELECT g.gate, g.open_at <= now_at, g.detail,
          CASE WHEN g.open_at > now_at AND g.open_at < 'infinity' THEN wacta.next_opening(c, m, g.open_at) END
-    FROM wacta.time_gates(c, m, true, true, true, now_at) g
+    FROM wacta.time_gates(c, m, false, false, false, true, now_at) g
 $$;
 COMMENT ON FUNCTION wacta.explain_times(wacta.channel, wacta.candidate, timestamptz) IS
 'The gates that open by themselves, as wacta.explain_send() shows them: next_time is when the message may go once this one is open.';
