@@ -260,14 +260,20 @@ on_first_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void
 	on_input(input, info, connection);
 }
 
-/* The status of an answer of which the first line has been written, or 0. */
+/*
+ * The status of an answer of which the first line has been written, or 0.  By a
+ * peek: once something was sent, nobody may copy from the front of the buffer.
+ */
 static int
 status_of(struct evbuffer *output)
 {
+	struct evbuffer_iovec first = {0};
 	char		line[13] = "";
 	int			status = 0;
 
-	evbuffer_copyout(output, line, sizeof(line) - 1);
+	if (evbuffer_peek(output, sizeof(line) - 1, NULL, &first, 1) < 1 || first.iov_len < sizeof(line) - 1)
+		return 0;
+	memcpy(line, first.iov_base, sizeof(line) - 1);
 	return sscanf(line, "HTTP/1.%*c %3d", &status) == 1 ? status : 0;
 }
 
@@ -277,7 +283,10 @@ mend_status(struct evbuffer *output, int status, const Arrival *arrival)
 {
 	if (status != 400 || arrival->bytes <= (size_t) the_options->max_headers)
 		return status;
+	/* Once something was sent, the front of the buffer is the library's. */
+	evbuffer_unfreeze(output, 1);
 	evbuffer_drain(output, evbuffer_get_length(output));
+	evbuffer_freeze(output, 1);
 	evbuffer_add_printf(output, "HTTP/1.1 431 Request Header Fields Too Large\r\n");
 	return 431;
 }

@@ -46,6 +46,7 @@ typedef struct Exchange
 	Peer		peer;
 	const char *id;				/* X-Request-Id */
 	bool		for_metrics;	/* came where only they are told */
+	long		wait;			/* seconds that its address is limited for, or 0 */
 	Identity	identity;
 	struct evbuffer *body;		/* INPUT_RAW */
 	bool		query_is_body;	/* INPUT_RAW, and body is NULL */
@@ -140,19 +141,27 @@ now_ms(void)
 }
 
 /*
+ * A 429 is none, since it would prolong itself, nor is a conflict, which a client
+ * with every right may meet.
+ */
+static bool
+is_refusal(int status)
+{
+	return status >= 400 && status < 500 && status != 409 && status != 429;
+}
+
+/*
  * What a request costs its address: little if it was refused, much if it tried
- * a password in vain.  Its own 429 costs nothing, nor does a conflict, which a
- * client with every right may meet.
+ * a password in vain.
  */
 static long
 points_of(const Exchange *exchange)
 {
 	const Options *options = exchange->context->options;
-	int			status = exchange->reply.status;
 	const Route *route = exchange->match.route;
 	bool		signs_in = route != NULL && (route->flags & ROUTE_SESSION) != 0 && exchange->method == METHOD_POST;
 
-	if (status < 400 || status >= 500 || status == 409 || status == 429)
+	if (!is_refusal(exchange->reply.status))
 		return exchange->identity.authenticated ? 0 : options->limit_request;
 	return signs_in ? options->limit_login : 1;
 }
@@ -214,6 +223,9 @@ write_head(Exchange *exchange)
 		evhttp_add_header(out, "Content-Type", reply->content_type);
 	if (evhttp_find_header(out, "X-Content-Type-Options") == NULL)
 		evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
+	/* Whatever it is, it was said to one person. */
+	if (evhttp_find_header(out, "Cache-Control") == NULL)
+		evhttp_add_header(out, "Cache-Control", "no-store");
 	if (reply->status != 204 && reply->status != 304)
 	{
 		snprintf(length, sizeof(length), "%zu", reply->body_len);
@@ -257,12 +269,27 @@ send_error(Exchange *exchange, int status, const char *code, const char *message
 	send_reply(exchange);
 }
 
+/* Instead of whatever the answer was. */
+static void
+reply_limited(Exchange *exchange)
+{
+	Reply	   *reply = &exchange->reply;
+
+	metrics_note(METRICS_LIMITED);
+	*reply = (Reply) {0};
+	reply_add_header(exchange->arena, reply, "Retry-After", arena_printf(exchange->arena, "%ld", exchange->wait));
+	reply_error(exchange->arena, reply, 429, "53400", "too many requests of this address were refused", NULL, NULL);
+}
+
 static void
 start_call(Exchange *exchange, Call *call)
 {
 	const Options *options = exchange->context->options;
 
-	call->share = share_of(call->function, call->args, (int) options->pool, (int) options->queue);
+	if (exchange->wait > 0)
+		call->share = share_of_client(&exchange->peer.address);
+	else
+		call->share = share_of(call->function, call->args, (int) options->pool, (int) options->queue);
 	pool_submit(exchange->context->pool, call);
 }
 
@@ -331,6 +358,8 @@ on_call_done(Call *call)
 	bool		visit;
 
 	reply_from_call(exchange->arena, &exchange->reply, call, exchange->identity.authenticated);
+	if (exchange->wait > 0 && is_refusal(exchange->reply.status))
+		reply_limited(exchange);
 	if (is_tap_due(exchange))
 	{
 		make_tap(exchange);
@@ -523,22 +552,24 @@ has_credentials(const Exchange *exchange)
 	return request_header(headers, "Authorization") != NULL || request_header(headers, "Cookie") != NULL;
 }
 
-/* Refuses a stranger whose address has been refused too often; true if it did. */
+/*
+ * Refuses a stranger whose address has been refused too often; true if it did.
+ * Links and webhooks have their proof with them, and others share the address: so
+ * these are looked at, on one connection for the whole address, and it is the bad
+ * ones that get the 429 in the end.
+ */
 static bool
 refuse_limited(Exchange *exchange)
 {
-	const Route *route = exchange->match.route;
-	long		wait;
+	unsigned	flags = exchange->match.route != NULL ? exchange->match.route->flags : 0;
 
-	if (exchange->identity.authenticated || exchange->peer.is_unnamed_proxy ||
-		(route != NULL && (route->flags & ROUTE_NO_LIMIT) != 0))
+	exchange->wait = 0;
+	if (!exchange->identity.authenticated && !exchange->peer.is_unnamed_proxy && (flags & ROUTE_NO_LIMIT) == 0)
+		exchange->wait = limit_wait(&exchange->context->options->limit, &exchange->peer.address, now_ms());
+	if (exchange->wait == 0 || (flags & (ROUTE_LINK | ROUTE_WEBHOOK)) != 0)
 		return false;
-	wait = limit_wait(&exchange->context->options->limit, &exchange->peer.address, now_ms());
-	if (wait == 0)
-		return false;
-	metrics_note(METRICS_LIMITED);
-	reply_add_header(exchange->arena, &exchange->reply, "Retry-After", arena_printf(exchange->arena, "%ld", wait));
-	send_error(exchange, 429, "53400", "too many requests of this address were refused");
+	reply_limited(exchange);
+	send_reply(exchange);
 	return true;
 }
 

@@ -21,6 +21,23 @@ $$;
 COMMENT ON FUNCTION wacta.replace_seeded() IS
 'Trigger: an inserted row replaces the row with the same key, so that a restore keeps the dumped settings.';
 
+-- Nobody pays for what nobody wants: a trigger that is disabled costs nothing, one that looks into a table does. (What ALTER TABLE
+-- refuses because rows of this transaction wait for the trigger is left as it is, and costs a call.)
+CREATE FUNCTION wacta.set_trigger(relation regclass, name name, wanted boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = $2 AND (t.tgenabled = 'O') <> wanted) THEN
+    EXECUTE format('ALTER TABLE %s %s TRIGGER %I', relation, CASE WHEN wanted THEN 'ENABLE' ELSE 'DISABLE' END, $2);
+  END IF;
+EXCEPTION WHEN object_in_use THEN
+  IF wanted THEN
+    RAISE;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.set_trigger(regclass, name, boolean) IS 'Enables or disables a trigger of wacta''s, when it is not so already.';
+
 -- What people type is compared in one form: compatibility characters composed (NFKC), lower case, without what is not seen, without
 -- punctuation and emoji, "don't" as "do not", a letter that was held down once. In Devanagari, which leaves writers a choice, the nukta goes,
 -- and a nasal before a consonant is an anusvara: band is written in two ways, and both mean stop.
@@ -70,6 +87,8 @@ CREATE TABLE wacta.config (
   scheduler         text     NOT NULL DEFAULT 'off' CHECK (scheduler IN ('off', 'timer', 'pg_cron')),
   follow_up_delay   interval NOT NULL DEFAULT '15 minutes',
   session_ttl       interval NOT NULL DEFAULT '12 hours',
+  event_retention   interval          DEFAULT '30 days' CHECK (event_retention >= '0'),
+  notify_events     boolean  NOT NULL DEFAULT false,
   refusal_retention interval NOT NULL DEFAULT '30 days',
   inbox_retention   interval          DEFAULT '90 days' CHECK (inbox_retention >= '0'),
   stop_words        text[]   NOT NULL DEFAULT '{stop,stopall,stop all,stop it,stop this,stop now,stop message,stop messages,stop promotions,unsubscribe,unsubscribe me,
@@ -110,6 +129,8 @@ COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this lon
 COMMENT ON COLUMN wacta.config.scheduler IS 'Who runs the jobs of wacta.schedule; set by wacta.install_schedule() and remove_schedule() alone.';
 COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
 COMMENT ON COLUMN wacta.config.inbox_retention IS 'How long applied webhooks are kept, bodies and all; NULL: for ever.';
+COMMENT ON COLUMN wacta.config.event_retention IS 'How long the rows of wacta.event are kept; NULL: for ever.';
+COMMENT ON COLUMN wacta.config.notify_events IS 'Send NOTIFY wacta_event when a transaction that wrote events commits; commits then wait for one another.';
 COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these withdraws consent. All lists are kept as wacta.plain_words() has them: case, punctuation, emoji and ways of writing do not matter.';
 COMMENT ON COLUMN wacta.config.stop_phrases IS 'A message that has one of these in it withdraws consent, unless "do not" stands before it.';
 COMMENT ON COLUMN wacta.config.start_words IS 'A message that is one of these brings a withdrawn consent back.';

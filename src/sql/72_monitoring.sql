@@ -198,11 +198,29 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.sender_alerts() IS 'The rows of wacta.alert that tell of senders and their limits.';
 
+CREATE FUNCTION wacta.crm_alerts() RETURNS TABLE (severity text, alert text, object text, since timestamptz, what text, what_to_do text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT 'warning', 'hook_failed', format('%s on %s', h.function, h.event), f.failed_at, 'calls of a hook failed and wait: ' || coalesce(f.error, f.code),
+         'Mend the function; wacta.retry_hooks() calls it again. Delete from wacta.hook_failure what is not to be called any more.'
+    FROM wacta.hook h
+   CROSS JOIN LATERAL (SELECT x.failed_at, x.error, x.code FROM wacta.hook_failure x WHERE x.hook_id = h.hook_id ORDER BY x.failure_id LIMIT 1) f
+  UNION ALL
+  SELECT 'warning', 'crm_row_failed', t.relation::text, r.since, 'a row and its lead differ: ' || coalesce(r.error, 'somebody held the row locked'),
+         'Mend what it says, then run wacta.sync_lead_tables(); wacta.lead_row_problem lists the rows.'
+    FROM (SELECT * FROM wacta.lead_row x WHERE x.state IN ('busy', 'failed') ORDER BY x.since LIMIT 1) r JOIN wacta.lead_table t USING (table_id);
+END
+$$;
+COMMENT ON FUNCTION wacta.crm_alerts() IS 'The rows of wacta.alert that tell of what a site has added: hooks, and tables of a CRM.';
+
 CREATE FUNCTION wacta.find_alerts() RETURNS TABLE (severity text, alert text, object text, since timestamptz, what text, what_to_do text)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
   SELECT * FROM wacta.courier_alerts() UNION ALL SELECT * FROM wacta.inbox_alerts() UNION ALL SELECT * FROM wacta.site_alerts() UNION ALL SELECT * FROM wacta.job_alerts() UNION ALL SELECT * FROM wacta.sender_alerts()
+  UNION ALL SELECT * FROM wacta.crm_alerts()
 $$;
 COMMENT ON FUNCTION wacta.find_alerts() IS 'The rows of the view wacta.alert.';
 CREATE VIEW wacta.alert AS SELECT * FROM wacta.find_alerts();

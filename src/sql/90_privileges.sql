@@ -55,7 +55,8 @@ BEGIN
       wacta.send_interactive(bigint, text), wacta.send_brochure(bigint), wacta.send_campaign(text, text, bigint[]),
       wacta.cancel_message(bigint, text), wacta.explain_send(bigint, text),
       wacta.record_click(text, text, bigint, jsonb), wacta.record_visit(text, text, bigint, jsonb), wacta.opt_out(bigint, text), wacta.opt_in(bigint, text),
-      wacta.schedule_follow_up(bigint, text, timestamptz), wacta.close_follow_up(bigint, text),
+      wacta.schedule_follow_up(bigint, text, timestamptz), wacta.close_follow_up(bigint, text), wacta.record_call(bigint, text, timestamptz, text),
+      wacta.assign_lead(bigint, text), wacta.assignment_rule_of(integer, text), wacta.events_after(text, integer),
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
       wacta.lint_template(jsonb, text), wacta.save_template(jsonb, text), wacta.write_template(text, text, text),
       wacta.analytics(integer) TO %1$I;
@@ -63,7 +64,8 @@ BEGIN
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
       wacta.schedule, wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.recent_ivr_call, wacta.recent_interaction,
-      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap TO %1$I
+      wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap,
+      wacta.follow_up_result, wacta.assignment_rule, wacta.unassigned_lead, wacta.event_kind TO %1$I
   $$, role);
   PERFORM wacta.grant_monitor(role);
 END
@@ -87,6 +89,9 @@ BEGIN
       wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.submit_template(integer, text), wacta.add_staff(text, text, text, text),
       wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
       wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
+      wacta.add_hook(text, regprocedure, text), wacta.remove_hook(text, regprocedure), wacta.remove_hook(integer), wacta.retry_hooks(integer),
+      wacta.attach_lead_table(regclass, jsonb, boolean), wacta.load_lead_table(regclass, text[], integer), wacta.detach_lead_table(regclass),
+      wacta.sync_lead_tables(integer), wacta.trim_events(integer), wacta.set_assignment(text[], text, text, text), wacta.set_away(text, boolean), wacta.assign_leads(integer),
       wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text), wacta.plain_words(text),
       wacta.plain_word_list(text[]), wacta.send_now(text), wacta.rebuild_queue(), wacta.install_schedule(text), wacta.remove_schedule(), wacta.run_job(text, text), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
       wacta.receive_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
@@ -97,6 +102,10 @@ BEGIN
     GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price, wacta.quiet_hours, wacta.frequency_cap TO %1$I;
     GRANT UPDATE (severity) ON wacta.template_rule TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.follow_up_result TO %1$I;
+    GRANT UPDATE (recorded) ON wacta.event_kind TO %1$I;
+    GRANT SELECT ON wacta.lead_table, wacta.lead_row, wacta.lead_row_problem, wacta.hook, wacta.hook_failure, wacta.event, wacta.assignment_member TO %1$I;
+    GRANT DELETE ON wacta.hook_failure TO %1$I;
     GRANT INSERT (name, people_per_day), UPDATE (name, people_per_day) ON wacta.portfolio TO %1$I;
     -- consent changes by opt_in() and opt_out() alone, which keep the ledger
     GRANT UPDATE (name, project_id, status, stage, owner, source, time_zone, updated_at) ON wacta.lead TO %1$I;

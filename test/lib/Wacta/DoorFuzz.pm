@@ -189,6 +189,9 @@ sub finish
 	return;
 }
 
+# Bytes as they can be printed.
+sub shown { my ($bytes) = @_; return (substr $bytes // '', 0, 3000) =~ s/([^\n -~])/sprintf '\\x%02x', ord $1/ger; }
+
 sub grown { return $_[0]->{grown} }
 
 1;

@@ -1,0 +1,173 @@
+/*
+ * run_as.c
+ *	  SQL that is somebody else's: a hook, a CRM's own table.
+ *
+ * wacta's functions run with the rights of the extension's owner, often a
+ * superuser.  What they do on behalf of others must not: it is done here, with
+ * the rights of those others and with nothing that they change in the session
+ * left behind.  As in the server's own maintenance commands, a setting that the
+ * other's code makes (search_path above all) is undone before our code goes on.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(wacta_query_as);
+PG_FUNCTION_INFO_V1(wacta_call_with_caller);
+
+/* Between these two the session is the other role's. */
+typedef struct
+{
+	Oid			user;
+	int			context;
+	int			settings;
+} Identity;
+
+static Identity
+become(Oid role)
+{
+	Identity	was;
+
+	GetUserIdAndSecContext(&was.user, &was.context);
+	SetUserIdAndSecContext(role, was.context | SECURITY_LOCAL_USERID_CHANGE);
+	was.settings = NewGUCNestLevel();
+	return was;
+}
+
+/* After an error the abort of the (sub)transaction does the same. */
+static void
+become_again(Identity was)
+{
+	AtEOXact_GUC(false, was.settings);
+	SetUserIdAndSecContext(was.user, was.context);
+}
+
+/* A row of the result as the texts that the types' output functions give. */
+static Datum
+row_as_texts(HeapTuple row, TupleDesc desc)
+{
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(desc->natts * sizeof(bool));
+	int			dims[1] = {desc->natts};
+	int			from[1] = {1};
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		char	   *text = SPI_getvalue(row, desc, i + 1);
+
+		nulls[i] = text == NULL;
+		values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, from,
+											  TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static void
+execute(const char *query, ArrayType *arguments, ReturnSetInfo *result)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+	Oid			types[FUNC_MAX_ARGS];
+	char		null_flags[FUNC_MAX_ARGS];
+
+	deconstruct_array(arguments, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	if (n > FUNC_MAX_ARGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many arguments")));
+	for (int i = 0; i < n; i++)
+	{
+		types[i] = TEXTOID;
+		null_flags[i] = nulls[i] ? 'n' : ' ';
+	}
+	SPI_execute_with_args(query, n, types, values, null_flags, false, 0);
+	for (uint64 i = 0; SPI_tuptable && i < SPI_processed; i++)
+	{
+		Datum		row = row_as_texts(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		bool		is_null = false;
+
+		tuplestore_putvalues(result->setResult, result->setDesc, &row, &is_null);
+	}
+}
+
+/*
+ * query_as(role oid, query text, arguments text[]): the rows of a statement
+ * that runs with a role's rights, each as an array of texts.
+ */
+Datum
+wacta_query_as(PG_FUNCTION_ARGS)
+{
+	Oid			role = PG_GETARG_OID(0);
+	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	ArrayType  *arguments = PG_GETARG_ARRAYTYPE_P(2);
+	Identity	was;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	SPI_connect();
+	was = become(role);
+	execute(query, arguments, (ReturnSetInfo *) fcinfo->resultinfo);
+	become_again(was);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* The function that does the work: the same name with "_for" behind it. */
+static Oid
+worker_of(Form_pg_proc function)
+{
+	char	   *name = psprintf("%s_for", NameStr(function->proname));
+	Oid			types[FUNC_MAX_ARGS];
+
+	types[0] = OIDOID;
+	memcpy(types + 1, function->proargtypes.values, function->pronargs * sizeof(Oid));
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						   PointerGetDatum(buildoidvector(types, function->pronargs + 1)),
+						   ObjectIdGetDatum(function->pronamespace));
+}
+
+/*
+ * A SECURITY DEFINER function that knows who called it: in one of SQL the
+ * caller is hidden behind the owner, and session_user is not who called when
+ * that is another such function.
+ */
+Datum
+wacta_call_with_caller(PG_FUNCTION_ARGS)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	Form_pg_proc function = (Form_pg_proc) GETSTRUCT(tuple);
+	Oid			worker = worker_of(function);
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	FmgrInfo	info;
+	Identity	was;
+	Datum		result;
+
+	if (!OidIsValid(worker))
+		elog(ERROR, "no function does the work of %s", NameStr(function->proname));
+	fmgr_info(worker, &info);
+	InitFunctionCallInfoData(*call, &info, fcinfo->nargs + 1, fcinfo->fncollation, NULL, NULL);
+	call->args[0].value = ObjectIdGetDatum(GetUserId());
+	call->args[0].isnull = false;
+	memcpy(call->args + 1, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
+
+	was = become(function->proowner);
+	ReleaseSysCache(tuple);
+	result = FunctionCallInvoke(call);
+	fcinfo->isnull = call->isnull;
+	become_again(was);
+	return result;
+}
