@@ -261,20 +261,20 @@ on_first_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void
 }
 
 /*
- * The status of an answer of which the first line has been written, or 0.  By a
- * peek: once something was sent, nobody may copy from the front of the buffer.
+ * The status of an answer of which the first line has been written, or 0.  The
+ * library repeats the version that the client told, whatever it was.  By a peek:
+ * once something was sent, nobody may copy from the front of the buffer.
  */
 static int
 status_of(struct evbuffer *output)
 {
 	struct evbuffer_iovec first = {0};
-	char		line[13] = "";
+	char		line[40] = "";
 	int			status = 0;
 
-	if (evbuffer_peek(output, sizeof(line) - 1, NULL, &first, 1) < 1 || first.iov_len < sizeof(line) - 1)
-		return 0;
-	memcpy(line, first.iov_base, sizeof(line) - 1);
-	return sscanf(line, "HTTP/1.%*c %3d", &status) == 1 ? status : 0;
+	evbuffer_peek(output, -1, NULL, &first, 1);
+	memcpy(line, first.iov_base, first.iov_len < sizeof(line) ? first.iov_len : sizeof(line) - 1);
+	return sscanf(line, "HTTP/%*d.%*d %3d", &status) == 1 ? status : 0;
 }
 
 /* A head that was too large is to the library what it cannot read. */

@@ -20,7 +20,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LEAD_WAITING	8		/* taps and clicks of one lead that may queue up */
 #define PASSWORDS		2		/* checked at once */
 #define PASSWORDS_WAITING 16	/* about half a second */
 #define CLIENT_WAITING	16		/* of one address that is limited */
@@ -92,7 +91,7 @@ share_of(const ApiFunction *function, const char *const *args, int pool, int que
 		case SHARE_LEAD:
 			share.key = lead_key(function, args);
 			share.running = 1;
-			share.waiting = LEAD_WAITING;
+			share.waiting = half(half(queue));
 			return share;
 		case SHARE_PROVIDERS:
 		case SHARE_STAFF:

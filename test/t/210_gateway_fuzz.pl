@@ -10,8 +10,8 @@ use Test::More;
 use Time::HiRes qw(time);
 use Wacta::DoorFuzz;
 
-my $RUNS = 3000;
-my $SECONDS = 15;
+my $RUNS = 2000;
+my $SECONDS = 12;
 
 my $seed = $ENV{SEED} || 1;
 my $fuzz = Wacta::DoorFuzz->start(seed => $seed);

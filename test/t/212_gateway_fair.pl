@@ -101,7 +101,7 @@ sub is_served
 	return cmp_ok(time - $began, '<', 1, "$what: at once");
 }
 
-my $shared = WactaGateway->start($node, arguments => [ '--pool', 4, '--queue', 40 ]);
+my $shared = WactaGateway->start($node, arguments => [ '--pool', 4, '--queue', 32 ]);
 my $lead = 'AQADAQAAAAAAAAAA';    # how all links of one lead begin, but for their action
 my @taps = map { begin($shared, '/t/sleep-0.6') } 1 .. 12;
 ok(until_true(sub { calls_that_wait('Timeout') == 1 }, 5), 'of the taps of one lead one runs');
