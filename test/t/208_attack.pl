@@ -138,6 +138,30 @@ sub test_slow_clients
 	return;
 }
 
+# More slow clients than there may be: room for others is made in time.
+sub test_more_than_may_be
+{
+	my $small = Wacta::Gateway->start($node, 'crm', name => 'small', secret => '',
+		arguments => [ '--max-connections', '100', '--receive-timeout', '8s', '--trusted-proxies', '127.0.0.1' ]);
+	my @slow = map { connect_to($small) } 1 .. 200;
+	local $SIG{PIPE} = 'IGNORE';
+	syswrite $_, "GET /health/ HTTP/1.1\r\n" for @slow;
+	my $customer = Wacta::Attack::Customer->new($small, '198.51.100.7');
+	my ($lead, $token) = @{ shift @tokens };
+	my $began = time;
+	$customer->send($token);
+	until (IO::Select->new($customer->{socket})->can_read(0.05) || time > $began + 20)
+	{
+		@slow = grep { syswrite $_, "X: y\r\n" } @slow;
+	}
+	my $answer = $customer->receive(1);
+	note_answer($lead, $answer);
+	is($answer->{status}, 200, sprintf 'twice as many slow clients as there may be: a customer is served after %.1f s', time - $began);
+	cmp_ok(time - $began, '<', 5, 'which is before the time that a request may take');
+	is($small->stop, 0, 'it ends in good order');
+	return;
+}
+
 # A client that asks for much and reads nothing
 sub test_no_reader
 {
@@ -367,6 +391,7 @@ $start_kb = resident_kb($gateway);
 $idle = served('idle', 60);
 test_idle_connections();
 test_slow_clients();
+test_more_than_may_be();
 test_no_reader();
 test_pipelining();
 test_smuggling();
