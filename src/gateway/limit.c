@@ -9,7 +9,7 @@
  *
  * The table has a fixed size.  A bucket that is full again is as good as none, so
  * a client takes the place in its row that owes least: new addresses drive out
- * the harmless first.  Called by exchange.c and connection.c.
+ * the harmless first.  Called by refuse.c and connection.c.
  *
  * Copyright (c) 2026, the wacta authors
  */

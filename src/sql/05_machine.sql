@@ -79,3 +79,10 @@ COMMENT ON FUNCTION wacta.query_as(oid, text, text[]) IS
 'Runs a statement with a role''s rights, not with those of the extension''s owner; its rows as arrays of texts. Settings that it
 changes are as before afterwards.';
 REVOKE ALL ON FUNCTION wacta.query_as(oid, text, text[]) FROM PUBLIC;
+
+CREATE FUNCTION wacta.in_worker() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT session_user = current_setting('wacta.worker_role') $$;
+COMMENT ON FUNCTION wacta.in_worker() IS
+'Whether this is one of wacta''s own workers. What they record has happened outside: no hook and no CRM can refuse it.';
+REVOKE ALL ON FUNCTION wacta.in_worker() FROM PUBLIC;

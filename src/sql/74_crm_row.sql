@@ -167,7 +167,7 @@ BEGIN
 EXCEPTION
   WHEN serialization_failure OR deadlock_detected THEN RAISE;
   WHEN others THEN
-    IF t.mapping ->> 'on_failure' = 'fail' THEN
+    IF t.mapping ->> 'on_failure' = 'fail' AND NOT wacta.in_worker() THEN
       RAISE;
     END IF;
     PERFORM wacta.note_row_failure(t, key, 'failed', SQLERRM);
@@ -299,7 +299,7 @@ BEGIN
 EXCEPTION
   WHEN serialization_failure OR deadlock_detected THEN RAISE;
   WHEN others THEN
-    IF t.mapping ->> 'on_failure' = 'fail' THEN
+    IF t.mapping ->> 'on_failure' = 'fail' AND NOT wacta.in_worker() THEN
       RAISE;
     END IF;
     PERFORM wacta.note_row_failure(t, key, 'failed', SQLERRM);
