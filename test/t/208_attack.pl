@@ -68,7 +68,7 @@ sub served
 	note(sprintf '%s: median %.1f ms, worst %.1f ms; idle median %.1f ms; resident %d kB',
 		$what, $median, $worst, $idle // $median, resident_kb($gateway));
 	is(scalar @times, $count, "$what: every tap is answered");
-	cmp_ok($median, '<', 10 * ($idle // $median) + 50, "$what: as fast as usual");
+	cmp_ok($median, '<', 10 * ($idle // $median) + 100, "$what: as fast as usual");
 	cmp_ok($worst, '<', 1000, "$what: nobody waits long");
 	return $median;
 }
@@ -165,7 +165,7 @@ sub test_more_than_may_be
 # A client that asks for much and reads nothing
 sub test_no_reader
 {
-	my @sockets = map { connect_to($gateway) } 1 .. 20;
+	my @sockets = map { connect_to($gateway) } 1 .. 8;
 	my ($lead, $token) = @{ $tokens[0] };
 	$_->blocking(0) for @sockets;
 	my $requests = "GET /t/$token HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n" x 500;
@@ -303,7 +303,7 @@ sub test_stalled_database
 	kill 'CONT', $backends[0];
 	note_answer($leads[$_][0], $victims[$_]->receive) for 0 .. $#victims;
 	cmp_ok(scalar @times, '>=', 19, 'one backend stands still: the others serve');
-	cmp_ok(median(@times), '<', 10 * $idle + 50, 'as fast as usual');
+	cmp_ok(median(@times), '<', 10 * $idle + 100, 'as fast as usual');
 
 	@backends = backends();
 	kill 'STOP', @backends;
@@ -357,6 +357,7 @@ sub test_restarted_database
 	$count{$_}++ for map { @$_ } values %answers;
 	note(join ', ', map { "$_: $count{$_}" } sort keys %count);
 	ok($count{503}, 'some were refused');
+	ok(!$count{500}, 'and nobody was told of an error of ours');
 	return;
 }
 
