@@ -31,7 +31,7 @@ sub prepare
 	sql("SELECT wacta.add_staff('asha', '$PASSWORD', 'Asha Rao'), wacta.add_staff('ravi', '$PASSWORD'), wacta.add_staff('locked', '$PASSWORD')");
 	sql('SELECT wacta.upsert_lead(?, ?, ?)' =~ s/\?/\$q\$+919876500010\$q\$/r =~ s/\?/\$q\$$MARKUP\$q\$/r =~ s/\?/\$q\$Green Acres\$q\$/r);
 	sql("SELECT wacta.log_ivr_call('+919876500010', '918060000305', 'manual', 'c1', status => \$q\$$MARKUP\$q\$)");
-	$gateway = Wacta::Gateway->start($node, 'crm', secret => $SECRET, arguments => [ '--trusted-proxies', '127.0.0.1', '--pool', '8' ]);
+	$gateway = Wacta::Gateway->start($node, 'crm', secret => $SECRET, arguments => [ '--trusted-proxies', '127.0.0.1', '--pool', '8', '--limit-rate', '1' ]);
 	my $in = sign_in('asha', $PASSWORD);
 	is($in->{status}, 303, 'staff sign in');
 	($cookie) = $in->{headers}{'set-cookie'} =~ /^(wacta_session=[^;]+)/;
