@@ -111,9 +111,10 @@ SELECT format('| %s | `%s` | %s | %s |', route,
 \qecho 'An error is JSON, `{"code", "message", "details", "hint"}`; `code` is the SQLSTATE. `PTxyz` is HTTP status xyz.'
 \qecho
 \qecho 'Limits of the gateway: a form or JSON has at most 64 kB and JSON 32 levels (413, 400), a webhook `--max-body` (413), a head'
-\qecho '`--max-headers` and 100 lines (400). Two sign-ins are under way at once; a further one gets 429. A request for which there'
-\qecho 'is no connection, or a body for which there is no memory, gets 503. 429 and 503 come with `Retry-After`. POST `/login/` and'
-\qecho '`/logout/` from another site, and any POST from there with a session cookie, get 403.'
+\qecho '`--max-headers` (431) and 100 lines (400). An address of which too much was refused gets 429, and so do sign-ins beyond 18 at once.'
+\qecho 'A request for which there is no connection, or a body for which there is no memory, gets 503. 429 and 503 come with `Retry-After`.'
+\qecho 'POST `/login/` and `/logout/` from another site, and any POST from there with a session cookie, get 403. GET `/metrics` is the gateway''s'
+\qecho 'own, without a function: figures for Prometheus. [gateway.md](gateway.md) has the rest.'
 \qecho
 \qecho '## Settings of the server'
 \qecho

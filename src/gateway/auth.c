@@ -5,7 +5,7 @@
  * A bearer token that does not hold is an error.  A cookie that does not hold
  * is no cookie: the visitor is a stranger and gets the sign-in page.  A webhook's
  * caller is always a stranger, whose secret the function looks at.  Whether a
- * role may be taken is for the database to say.  Called by exchange.c.
+ * role may be taken is for the database to say.  Called by refuse.c.
  *
  * Copyright (c) 2026, the wacta authors
  */

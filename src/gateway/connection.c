@@ -260,15 +260,21 @@ on_first_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void
 	on_input(input, info, connection);
 }
 
-/* The status of an answer of which the first line has been written, or 0. */
+/*
+ * The status of an answer of which the first line has been written, or 0.  The
+ * library repeats the version that the client told, whatever it was.  By a peek:
+ * once something was sent, nobody may copy from the front of the buffer.
+ */
 static int
 status_of(struct evbuffer *output)
 {
-	char		line[13] = "";
+	struct evbuffer_iovec first = {0};
+	char		line[40] = "";
 	int			status = 0;
 
-	evbuffer_copyout(output, line, sizeof(line) - 1);
-	return sscanf(line, "HTTP/1.%*c %3d", &status) == 1 ? status : 0;
+	evbuffer_peek(output, -1, NULL, &first, 1);
+	memcpy(line, first.iov_base, first.iov_len < sizeof(line) ? first.iov_len : sizeof(line) - 1);
+	return sscanf(line, "HTTP/%*d.%*d %3d", &status) == 1 ? status : 0;
 }
 
 /* A head that was too large is to the library what it cannot read. */
@@ -277,7 +283,10 @@ mend_status(struct evbuffer *output, int status, const Arrival *arrival)
 {
 	if (status != 400 || arrival->bytes <= (size_t) the_options->max_headers)
 		return status;
+	/* Once something was sent, the front of the buffer is the library's. */
+	evbuffer_unfreeze(output, 1);
 	evbuffer_drain(output, evbuffer_get_length(output));
+	evbuffer_freeze(output, 1);
 	evbuffer_add_printf(output, "HTTP/1.1 431 Request Header Fields Too Large\r\n");
 	return 431;
 }

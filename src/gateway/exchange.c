@@ -6,7 +6,7 @@
  * answered, so a client that has left is noticed when the reply is written; on
  * every way a connection can end, on_client_gone is told first.
  *
- * This file only orders the steps; what they mean is in routes, request, auth,
+ * This file only orders the steps; what they mean is in routes, refuse, request,
  * call and reply.  Never logs a target or a header: tokens are in them.
  * Started by server.c, goes on in pool.c's callback.
  *
@@ -21,40 +21,10 @@
 #include <time.h>
 
 #include "access.h"
-#include "arena.h"
-#include "auth.h"
 #include "connection.h"
-#include "limit.h"
-#include "memory.h"
 #include "metrics.h"
-#include "peer.h"
-#include "reply.h"
+#include "refuse.h"
 #include "request.h"
-#include "routes.h"
-#include "text.h"
-
-#define MAX_ARGUMENTS_BODY (64 * 1024)
-
-typedef struct Exchange
-{
-	ExchangeContext *context;
-	Arena	   *arena;
-	struct evhttp_request *http;	/* NULL when the client has gone */
-	struct timespec began;
-	HttpMethod	method;
-	RouteMatch	match;			/* match.route NULL: no such route */
-	Peer		peer;
-	const char *id;				/* X-Request-Id */
-	bool		for_metrics;	/* came where only they are told */
-	Identity	identity;
-	struct evbuffer *body;		/* INPUT_RAW */
-	bool		query_is_body;	/* INPUT_RAW, and body is NULL */
-	Call		call;
-	Call		visit;			/* its record, once the client has the answer */
-	Reply		reply;
-	bool		close;			/* no further request on this connection */
-	int			holds;			/* what is still to end: the reply, the visit's record */
-} Exchange;
 
 /* One of its parts has ended, and the last one ends it. */
 static void
@@ -130,53 +100,6 @@ note_end(const Exchange *exchange)
 		access_write(&line);
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/*
- * What a request costs its address: little if it was refused, much if it tried
- * a password in vain.  Its own 429 costs nothing, nor does a conflict, which a
- * client with every right may meet.
- */
-static long
-points_of(const Exchange *exchange)
-{
-	const Options *options = exchange->context->options;
-	int			status = exchange->reply.status;
-	const Route *route = exchange->match.route;
-	bool		signs_in = route != NULL && (route->flags & ROUTE_SESSION) != 0 && exchange->method == METHOD_POST;
-
-	if (status < 400 || status >= 500 || status == 409 || status == 429)
-		return exchange->identity.authenticated ? 0 : options->limit_request;
-	return signs_in ? options->limit_login : 1;
-}
-
-/*
- * Behind a proxy that nobody has named, all clients have one address, and it is
- * not they who should pay for each other.
- */
-static void
-charge(const Exchange *exchange)
-{
-	static bool warned;
-
-	if (!exchange->peer.is_unnamed_proxy)
-	{
-		limit_spend(&exchange->context->options->limit, &exchange->peer.address, points_of(exchange), now_ms());
-		return;
-	}
-	if (!warned)
-		fprintf(stderr, "wacta-gateway: requests come through a proxy that trusted-proxies does not name: "
-				"clients cannot be told apart, and are not limited\n");
-	warned = true;
-}
-
 static bool
 wants_page(const Exchange *exchange)
 {
@@ -214,6 +137,9 @@ write_head(Exchange *exchange)
 		evhttp_add_header(out, "Content-Type", reply->content_type);
 	if (evhttp_find_header(out, "X-Content-Type-Options") == NULL)
 		evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
+	/* Whatever it is, it was said to one person. */
+	if (evhttp_find_header(out, "Cache-Control") == NULL)
+		evhttp_add_header(out, "Cache-Control", "no-store");
 	if (reply->status != 204 && reply->status != 304)
 	{
 		snprintf(length, sizeof(length), "%zu", reply->body_len);
@@ -224,8 +150,8 @@ write_head(Exchange *exchange)
 }
 
 /* The last that a step does: the exchange may be gone afterwards. */
-static void
-send_reply(Exchange *exchange)
+void
+exchange_send(Exchange *exchange)
 {
 	struct evhttp_request *http = exchange->http;
 	struct evbuffer *body;
@@ -233,7 +159,7 @@ send_reply(Exchange *exchange)
 	if (http != NULL && wants_page(exchange))
 		reply_error_page(exchange->arena, &exchange->reply);
 	note_end(exchange);
-	charge(exchange);
+	refuse_charge(exchange);
 	if (http == NULL)
 	{
 		exchange_release(exchange);
@@ -250,11 +176,11 @@ send_reply(Exchange *exchange)
 	evbuffer_free(body);
 }
 
-static void
-send_error(Exchange *exchange, int status, const char *code, const char *message)
+void
+exchange_send_error(Exchange *exchange, int status, const char *code, const char *message)
 {
 	reply_error(exchange->arena, &exchange->reply, status, code, message, NULL, NULL);
-	send_reply(exchange);
+	exchange_send(exchange);
 }
 
 static void
@@ -262,7 +188,10 @@ start_call(Exchange *exchange, Call *call)
 {
 	const Options *options = exchange->context->options;
 
-	call->share = share_of(call->function, call->args, (int) options->pool, (int) options->queue);
+	if (exchange->wait > 0)
+		call->share = share_of_client(&exchange->peer.address);
+	else
+		call->share = share_of(call->function, call->args, (int) options->pool, (int) options->queue);
 	pool_submit(exchange->context->pool, call);
 }
 
@@ -331,6 +260,7 @@ on_call_done(Call *call)
 	bool		visit;
 
 	reply_from_call(exchange->arena, &exchange->reply, call, exchange->identity.authenticated);
+	refuse_bad_proof(exchange);
 	if (is_tap_due(exchange))
 	{
 		make_tap(exchange);
@@ -338,7 +268,7 @@ on_call_done(Call *call)
 	}
 	visit = is_visit(exchange);
 	exchange->holds += visit;
-	send_reply(exchange);
+	exchange_send(exchange);
 	if (visit)
 		record_visit(exchange);
 }
@@ -375,171 +305,6 @@ target_of(Exchange *exchange)
 	query = evhttp_uri_get_query(uri);
 	return arena_printf(exchange->arena, "%s%s%s", target != NULL ? target : "",
 						query != NULL ? "?" : "", query != NULL ? query : "");
-}
-
-/*
- * Figures tell much about a site: to programs on this machine, or to who reaches
- * the listener that is there for them.
- */
-static bool
-may_see_metrics(const Exchange *exchange)
-{
-	return exchange->for_metrics ||
-		(exchange->context->options->metrics_listen[0] == '\0' && exchange->peer.is_local);
-}
-
-static void
-send_metrics(Exchange *exchange)
-{
-	const ExchangeContext *context = exchange->context;
-	struct evbuffer *text = evbuffer_new();
-	MetricsNow	now = {
-		.pool = pool_figures(context->pool),
-		.active = context->active,
-		.held = memory_held(),
-		.max_held = (size_t) context->options->max_held,
-		.limited_clients = limit_clients(&context->options->limit, now_ms()),
-	};
-	Reply	   *reply = &exchange->reply;
-
-	metrics_write(text, &now);
-	reply->status = 200;
-	reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
-	reply->body_len = evbuffer_get_length(text);
-	reply->body = arena_strndup(exchange->arena, (const char *) evbuffer_pullup(text, -1), reply->body_len);
-	evbuffer_free(text);
-	reply_add_header(exchange->arena, reply, "Cache-Control", "no-store");
-	send_reply(exchange);
-}
-
-/* Figures, and nothing else, where they belong; true if that ended the exchange. */
-static bool
-answer_metrics(Exchange *exchange)
-{
-	const Route *route = exchange->match.route;
-	bool		is_metrics = route != NULL && (route->flags & ROUTE_METRICS) != 0;
-
-	if ((is_metrics && !may_see_metrics(exchange)) || (!is_metrics && exchange->for_metrics))
-	{
-		exchange->match.route = NULL;
-		return false;
-	}
-	if (!is_metrics || (exchange->method != METHOD_GET && exchange->method != METHOD_HEAD))
-		return false;
-	send_metrics(exchange);
-	return true;
-}
-
-/* Refuses what cannot be answered without the database; true if it did. */
-static bool
-refuse_early(Exchange *exchange)
-{
-	const Route *route = exchange->match.route;
-
-	if (!request_head_is_sound(exchange->method, evhttp_request_get_input_headers(exchange->http)))
-	{
-		exchange->close = true;
-		send_error(exchange, 400, "PGRST100", "the head of the request can be read in more ways than one");
-		return true;
-	}
-	if (route == NULL)
-	{
-		send_error(exchange, 404, "PGRST125", "no such path");
-		return true;
-	}
-	if (exchange->method == METHOD_OPTIONS)
-	{
-		reply_add_header(exchange->arena, &exchange->reply, "Allow", routes_allow(route));
-		exchange->reply.status = 204;
-		send_reply(exchange);
-		return true;
-	}
-	if (routes_function(route, exchange->method) == NULL)
-	{
-		reply_add_header(exchange->arena, &exchange->reply, "Allow", routes_allow(route));
-		send_error(exchange, 405, "PGRST101", "this path does not take this method");
-		return true;
-	}
-	return false;
-}
-
-/*
- * Refuses a body that is too large, or for which there is no room: this one is
- * in memory already, but leaves it at once.  True if it did.
- */
-static bool
-refuse_body(Exchange *exchange)
-{
-	size_t		len = evbuffer_get_length(evhttp_request_get_input_buffer(exchange->http));
-	bool		too_large = exchange->call.function->input == INPUT_ARGS && len > MAX_ARGUMENTS_BODY;
-
-	if (len == 0 || (!too_large && memory_held() <= (size_t) exchange->context->options->max_held))
-		return false;
-	exchange->close = true;
-	if (too_large)
-		send_error(exchange, 413, "54000", "the body is too large");
-	else
-		send_error(exchange, 503, "53200", "too many requests are being held");
-	return true;
-}
-
-/* Finds out who is asking; true if that ended the exchange. */
-static bool
-refuse_stranger(Exchange *exchange)
-{
-	ExchangeContext *context = exchange->context;
-
-	switch (auth_identify(exchange->arena, context->keys, context->options->anon_role,
-						  evhttp_request_get_input_headers(exchange->http),
-						  exchange->match.route->flags, exchange->method == METHOD_POST,
-						  &exchange->identity))
-	{
-		case AUTH_GOOD:
-			return false;
-		case AUTH_REFUSED:
-			send_error(exchange, 401, "PGRST301", "JWT refused");
-			break;
-		case AUTH_EXPIRED:
-			send_error(exchange, 401, "PGRST301", "JWT expired");
-			break;
-		case AUTH_EARLY:
-			send_error(exchange, 401, "PGRST301", "JWT not yet valid");
-			break;
-		case AUTH_BAD_ROLE:
-			send_error(exchange, 403, "42501", "the role of this token cannot be used");
-			break;
-		case AUTH_CROSS_SITE:
-			send_error(exchange, 403, "42501", "a request from another site");
-			break;
-	}
-	return true;
-}
-
-static bool
-has_credentials(const Exchange *exchange)
-{
-	const struct evkeyvalq *headers = evhttp_request_get_input_headers(exchange->http);
-
-	return request_header(headers, "Authorization") != NULL || request_header(headers, "Cookie") != NULL;
-}
-
-/* Refuses a stranger whose address has been refused too often; true if it did. */
-static bool
-refuse_limited(Exchange *exchange)
-{
-	const Route *route = exchange->match.route;
-	long		wait;
-
-	if (exchange->identity.authenticated || exchange->peer.is_unnamed_proxy ||
-		(route != NULL && (route->flags & ROUTE_NO_LIMIT) != 0))
-		return false;
-	wait = limit_wait(&exchange->context->options->limit, &exchange->peer.address, now_ms());
-	if (wait == 0)
-		return false;
-	metrics_note(METRICS_LIMITED);
-	reply_add_header(exchange->arena, &exchange->reply, "Retry-After", arena_printf(exchange->arena, "%ld", wait));
-	send_error(exchange, 429, "53400", "too many requests of this address were refused");
-	return true;
 }
 
 /*
@@ -592,9 +357,9 @@ refuse_arguments(Exchange *exchange)
 	verdict = request_arguments(exchange->arena, call->function, &exchange->match,
 								content_type, body, len, call->args);
 	if (verdict == ARGUMENTS_BAD_TYPE)
-		send_error(exchange, 415, "PGRST107", "the body must be JSON or a form");
+		exchange_send_error(exchange, 415, "PGRST107", "the body must be JSON or a form");
 	else if (verdict == ARGUMENTS_BAD_BODY)
-		send_error(exchange, 400, "PGRST102", "the body must be a JSON object, and not deeply nested");
+		exchange_send_error(exchange, 400, "PGRST102", "the body must be a JSON object, and not deeply nested");
 	return verdict != ARGUMENTS_GOOD;
 }
 
@@ -649,12 +414,7 @@ static void
 answer(Exchange *exchange)
 {
 	routes_match(exchange->arena, target_of(exchange), &exchange->match);
-	/* Who shows nothing that could prove a right is refused at once. */
-	if ((!has_credentials(exchange) && refuse_limited(exchange)) ||
-		answer_metrics(exchange) || refuse_early(exchange))
-		return;
-	exchange->call.function = routes_function(exchange->match.route, exchange->method);
-	if (refuse_body(exchange) || refuse_stranger(exchange) || refuse_limited(exchange))
+	if (refuse_request(exchange))
 		return;
 	if (exchange->call.function->input == INPUT_RAW)
 		take_raw_body(exchange);

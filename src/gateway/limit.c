@@ -9,7 +9,7 @@
  *
  * The table has a fixed size.  A bucket that is full again is as good as none, so
  * a client takes the place in its row that owes least: new addresses drive out
- * the harmless first.  Called by exchange.c and connection.c.
+ * the harmless first.  Called by refuse.c and connection.c.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -124,12 +124,14 @@ limit_spend(const LimitRules *rules, const struct in6_addr *address, long points
 		bucket->owed = most;
 }
 
+/* Who has less than a point left has none. */
 static long
 wait_of(const LimitRules *rules, const Bucket *bucket, int64_t now)
 {
-	Millipoints over = owed_now(rules, bucket, now) - (Millipoints) rules->burst * 1000;
+	Millipoints over = owed_now(rules, bucket, now) - (Millipoints) (rules->burst - 1) * 1000;
+	Millipoints per_second = (Millipoints) rules->rate * 1000;
 
-	return over < 0 ? 0 : (long) (over / (rules->rate * 1000)) + 1;
+	return over <= 0 ? 0 : (long) ((over + per_second - 1) / per_second);
 }
 
 long
@@ -145,9 +147,13 @@ int
 limit_clients(const LimitRules *rules, int64_t now)
 {
 	int			count = 0;
+	int			row;
 	int			i;
 
-	for (i = 0; i < ROWS * PLACES && rules->burst > 0; i++)
-		count += wait_of(rules, &table[0][i], now) > 0;
+	for (row = 0; row < ROWS && rules->burst > 0; row++)
+	{
+		for (i = 0; i < PLACES; i++)
+			count += wait_of(rules, &table[row][i], now) > 0;
+	}
 	return count;
 }

@@ -214,6 +214,7 @@ main(int argc, char **argv)
 {
 	Gateway		gateway = {.argc = argc,.argv = argv};
 	JwtKeys    *keys;
+	bool		good = true;
 
 	options_read(&gateway.options, argc, argv);
 	setvbuf(stdout, NULL, _IOFBF, LOG_BUFFER);
@@ -222,8 +223,12 @@ main(int argc, char **argv)
 	event_set_log_callback(log_libevent);
 	keys = load_keys(gateway.options.jwt_secret_file, true);
 	if (gateway.options.check)
-		return check_all(&gateway.options, keys) ? 0 : 1;
-	run(&gateway, keys);
+	{
+		good = check_all(&gateway.options, keys);
+		jwt_keys_free(keys);
+	}
+	else
+		run(&gateway, keys);
 	free(gateway.options.proxies);
-	return 0;
+	return good ? 0 : 1;
 }

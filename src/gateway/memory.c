@@ -5,7 +5,7 @@
  * What a client has sent, and what it has yet to read, lies in buffers of the
  * HTTP library and in the arenas of exchanges.  Both take their memory here, so
  * that one number covers every stage of a request, also one that is broken off.
- * What to do about it is for server.c and exchange.c.
+ * What to do about it is for connection.c and refuse.c.
  *
  * Copyright (c) 2026, the wacta authors
  */

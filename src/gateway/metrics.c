@@ -4,7 +4,7 @@
  *
  * Labels are patterns of routes and classes of status, never anything that a
  * client sent: so no token gets into a time series, and no client can make new
- * ones.  Called by exchange.c and connection.c.
+ * ones.  Called by exchange.c, refuse.c and connection.c.
  *
  * Copyright (c) 2026, the wacta authors
  */

@@ -104,8 +104,9 @@ static const Option table[] = {
 	"a body gets a 503, above three times as much every request"},
 	{"limit-burst", KIND_POINTS, AT(limit.burst), "POINTS", "1000", LIVE,
 	"an address that has spent so many gets a 429 for whatever it\n"
-	"asks without being signed in; each refused request costs 1;\n"
-	"an IPv6 address counts as its /64; 0: no limit"},
+	"asks, good links and webhooks excepted, without being signed\n"
+	"in; each refused request costs 1; an IPv6 address counts as\n"
+	"its /64; 0: no limit"},
 	{"limit-rate", KIND_COUNT, AT(limit.rate), "POINTS", "20", LIVE,
 	"given back each second"},
 	{"limit-login", KIND_POINTS, AT(limit_login), "POINTS", "20", LIVE,

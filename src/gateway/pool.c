@@ -128,10 +128,26 @@ running_beside(const Pool *pool, const Call *call)
 	return count;
 }
 
-/* Has one more of the call's share room among those that run? */
+static int
+running_in_background(const Pool *pool)
+{
+	int			count = 0;
+	int			i;
+
+	for (i = 0; i < pool->config->size; i++)
+		count += pool->sessions[i].call != NULL && pool->sessions[i].call->background;
+	return count;
+}
+
+/*
+ * Has one more of the call's share room among those that run?  What nobody waits
+ * for leaves half of the pool alone, too.
+ */
 static bool
 may_run(const Pool *pool, const Call *call)
 {
+	if (call->background && running_in_background(pool) >= (pool->config->size + 1) / 2)
+		return false;
 	return call->share.key == 0 || running_beside(pool, call) < call->share.running;
 }
 

@@ -445,7 +445,7 @@ reply_from_call(Arena *arena, Reply *reply, const Call *call, bool authenticated
 			reply_error(arena, reply, 503, "PGRST003", "no connection to the database was free in time", NULL, NULL);
 			break;
 		case CALL_CROWDED:
-			reply_error(arena, reply, call->share.waiting > 0 ? 503 : 429, "53400", "too many at once", NULL, NULL);
+			reply_error(arena, reply, call->share.status, "53400", "too many at once", NULL, NULL);
 			break;
 		case CALL_TIMED_OUT:
 			reply_error(arena, reply, 504, "57014", "the database did not answer in time", NULL, NULL);

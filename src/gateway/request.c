@@ -4,7 +4,7 @@
  *
  * Decodes path, query, form and JSON into the few text arguments that the
  * route's function has; nothing else of the input travels on.  Must not decide
- * what a value means.  Called by server.c.
+ * what a value means.  Called by exchange.c.
  *
  * Copyright (c) 2026, the wacta authors
  */

@@ -48,7 +48,8 @@ typedef enum CallShare
 	SHARE_LEAD,					/* takes the lock of a lead */
 	SHARE_PROVIDERS,			/* webhooks */
 	SHARE_STAFF,				/* figures over long times */
-	SHARE_PASSWORDS				/* a processor's time each */
+	SHARE_PASSWORDS,			/* a processor's time each */
+	SHARE_CLIENT				/* of an address, whatever the function */
 } CallShare;
 
 /* One function of wacta_api: one static statement, prepared once a session. */

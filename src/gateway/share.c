@@ -20,8 +20,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LEAD_WAITING	8		/* taps and clicks of one lead that may queue up */
 #define PASSWORDS		2		/* checked at once */
+#define PASSWORDS_WAITING 16	/* about half a second */
+#define CLIENT_WAITING	16		/* of one address that is limited */
 
 /*
  * Where a signed token has its lead, see src/token.c: all links of one lead are
@@ -35,12 +36,13 @@
 static uint64_t
 hash(CallShare share, const char *text, size_t len)
 {
-	uint64_t	value = UINT64_C(14695981039346656037) ^ share;
+	const uint64_t prime = UINT64_C(1099511628211);
+	uint64_t	value = (UINT64_C(14695981039346656037) ^ share) * prime;
 	size_t		i;
 
 	for (i = 0; i < len; i++)
-		value = (value ^ (unsigned char) text[i]) * UINT64_C(1099511628211);
-	return value | 1;
+		value = (value ^ (unsigned char) text[i]) * prime;
+	return value != 0 ? value : 1;
 }
 
 static const char *
@@ -82,17 +84,36 @@ half(int of)
 Share
 share_of(const ApiFunction *function, const char *const *args, int pool, int queue)
 {
+	Share		share = {.key = hash(function->share, "", 0),.status = 503};
+
 	switch (function->share)
 	{
 		case SHARE_LEAD:
-			return (Share) {.key = lead_key(function, args),.running = 1,.waiting = LEAD_WAITING};
+			share.key = lead_key(function, args);
+			share.running = 1;
+			share.waiting = half(half(queue));
+			return share;
 		case SHARE_PROVIDERS:
 		case SHARE_STAFF:
-			return (Share) {.key = hash(function->share, "", 0),.running = half(pool),.waiting = half(queue)};
+			share.running = half(pool);
+			share.waiting = half(queue);
+			return share;
 		case SHARE_PASSWORDS:
-			return (Share) {.key = hash(function->share, "", 0),.running = PASSWORDS,.waiting = 0};
-		case SHARE_ALL:
-			break;
+			share.running = PASSWORDS;
+			share.waiting = PASSWORDS_WAITING;
+			share.status = 429;
+			return share;
+		default:
+			return (Share) {0};
 	}
-	return (Share) {0};
+}
+
+Share
+share_of_client(const struct in6_addr *address)
+{
+	return (Share)
+	{
+		.key = hash(SHARE_CLIENT, (const char *) address->s6_addr, sizeof(address->s6_addr)),
+			.running = 1,.waiting = CLIENT_WAITING,.status = 429
+	};
 }

@@ -59,27 +59,21 @@ END
 $$;
 COMMENT ON FUNCTION wacta.forget_reached(integer, timestamptz) IS 'Forgets people of a portfolio whose 24 hours are over.';
 
-CREATE FUNCTION wacta.place_free_at(portfolio_id integer, lead_id bigint, in_window boolean, now_at timestamptz, OUT free_at timestamptz, OUT detail text, OUT why text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.place_free_at(p wacta.portfolio, lead_id bigint, in_window boolean, now_at timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql
 AS $$
-DECLARE
-  p wacta.portfolio := (SELECT x FROM wacta.portfolio x WHERE x.portfolio_id = $1);
 BEGIN
-  free_at := now_at;
-  detail := CASE WHEN p.people_per_day IS NULL THEN 'no limit' ELSE format('%s of %s people in 24 hours', p.people, p.people_per_day) END;
-  why := format('%s people were reached in 24 hours', p.people_per_day);
-  IF p.people >= p.people_per_day AND NOT in_window
-     AND NOT EXISTS (SELECT FROM wacta.reached r WHERE (r.lead_id, r.portfolio_id) = ($2, $1)) THEN
-    -- whose 24 hours are over makes room, forgotten or not
-    SELECT greatest(now_at, r.reached_at + interval '24 hours') INTO free_at FROM wacta.reached r
-     WHERE r.portfolio_id = $1 ORDER BY r.reached_at OFFSET p.people - p.people_per_day LIMIT 1;
-    free_at := coalesce(free_at, now_at);
+  IF in_window OR p.people < p.people_per_day OR p.people_per_day IS NULL
+     OR EXISTS (SELECT FROM wacta.reached r WHERE (r.lead_id, r.portfolio_id) = ($2, p.portfolio_id) AND r.reached_at > now_at - interval '24 hours') THEN
+    RETURN now_at;
   END IF;
+  -- whose 24 hours are over makes room, forgotten or not
+  RETURN (SELECT greatest(now_at, r.reached_at + interval '24 hours') FROM wacta.reached r
+           WHERE r.portfolio_id = p.portfolio_id ORDER BY r.reached_at OFFSET p.people - p.people_per_day LIMIT 1);
 END
 $$;
-COMMENT ON FUNCTION wacta.place_free_at(integer, bigint, boolean, timestamptz) IS
-'When a portfolio may reach this person, by its limit of people in 24 hours; now_at: at once. detail: how much of it is
-used; why: the reason of a message that has to wait.';
+COMMENT ON FUNCTION wacta.place_free_at(wacta.portfolio, bigint, boolean, timestamptz) IS
+'When a portfolio may reach this person, by its limit of people in 24 hours; now_at: at once.';
 
 CREATE FUNCTION wacta.budget_day(at timestamptz) RETURNS date
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -109,27 +103,20 @@ END
 $$;
 COMMENT ON FUNCTION wacta.spent_on(integer, timestamptz) IS 'What a sender has spent on that day.';
 
-CREATE FUNCTION wacta.budget_free_at(c wacta.channel, cost numeric, now_at timestamptz, OUT free_at timestamptz, OUT detail text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.budget_free_at(c wacta.channel, cost numeric, now_at timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql
 AS $$
-DECLARE
-  spent numeric;
 BEGIN
-  free_at := now_at;
-  detail := 'no limit';
-  IF c.daily_budget IS NOT NULL THEN
-    spent := wacta.spent_on(c.channel_id, now_at);
-    detail := format('%s of %s spent today', trim_scale(spent), trim_scale(c.daily_budget));
-    IF cost > c.daily_budget THEN
-      free_at := 'infinity';
-    ELSIF cost > 0 AND spent + cost > c.daily_budget THEN
-      free_at := (SELECT (wacta.budget_day(now_at) + 1)::timestamp AT TIME ZONE k.time_zone FROM wacta.config k);
-    END IF;
+  IF cost > c.daily_budget THEN
+    RETURN 'infinity';
+  ELSIF cost > 0 AND wacta.spent_on(c.channel_id, now_at) + cost > c.daily_budget THEN
+    RETURN (SELECT (wacta.budget_day(now_at) + 1)::timestamp AT TIME ZONE k.time_zone FROM wacta.config k);
   END IF;
+  RETURN now_at;
 END
 $$;
 COMMENT ON FUNCTION wacta.budget_free_at(wacta.channel, numeric, timestamptz) IS
-'When a sender''s budget pays for a message that costs so much, and how much of it is used; now_at: at once; infinity: on no day.';
+'When a sender''s budget pays for a message that costs so much; now_at: at once; infinity: on no day.';
 
 -- What decides, both for the claim and for who asks why a message waits.
 
@@ -138,23 +125,25 @@ CREATE TYPE wacta.candidate AS
 COMMENT ON TYPE wacta.candidate IS
 'A message that might be sent: to whom and what, the person''s number and time zone, its cost, and how many to the same person go before it.';
 
--- The claim asks only for what there is: policy, a burst, a sender with limits. Volatile, to see what the same statement has counted.
-CREATE FUNCTION wacta.time_gates(c wacta.channel, m wacta.candidate, policed boolean, paired boolean, limited boolean, now_at timestamptz)
-RETURNS TABLE (gate text, open_at timestamptz, detail text, why text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- Volatile, to see what the same statement has counted.
+CREATE FUNCTION wacta.time_gates(c wacta.channel, m wacta.candidate, policed boolean, paired boolean, limited boolean, tell boolean, now_at timestamptz)
+RETURNS TABLE (gate text, open_at timestamptz, why text, detail text)
+LANGUAGE plpgsql
 AS $$
 DECLARE
   clock record;
+  p     wacta.portfolio;
 BEGIN
-  IF policed THEN
+  IF policed OR tell THEN
     clock := wacta.person_clock(m.time_zone, m.phone, m.project_id);
     gate := 'quiet_hours';
     open_at := wacta.quiet_until(clock.zone, clock.calling_code, m.project_id, m.purpose, now_at);
-    detail := format('%s there (%s)', to_char(now_at AT TIME ZONE clock.zone, 'Dy HH24:MI'), clock.zone);
-    why := concat_ws(' ', 'quiet hours', to_char(nullif(open_at, 'infinity') AT TIME ZONE clock.zone, '"until" YYYY-MM-DD HH24:MI'), '(' || clock.zone || ')');
+    why := CASE WHEN open_at > now_at THEN concat_ws(' ', 'quiet hours', to_char(nullif(open_at, 'infinity') AT TIME ZONE clock.zone, '"until" YYYY-MM-DD HH24:MI'),
+                                                     '(' || clock.zone || ')') END;
+    detail := CASE WHEN tell THEN coalesce(why, format('%s there (%s)', to_char(now_at AT TIME ZONE clock.zone, 'Dy HH24:MI'), clock.zone)) END;
     RETURN NEXT;
     gate := 'cap';
-    SELECT f.free_at, coalesce(f.detail, 'no cap is reached'), 'the frequency cap of ' || f.detail INTO open_at, detail, why
+    SELECT f.free_at, 'the frequency cap of ' || f.detail, coalesce(f.detail, 'no cap is reached') INTO open_at, why, detail
       FROM wacta.cap_free_at(m.lead_id, m.message_id, m.purpose, now_at) f;
     RETURN NEXT;
     gate := 'gap';
@@ -164,30 +153,37 @@ BEGIN
       open_at := now_at + interval '1 minute';
       why := 'another message goes to this person first';
     END IF;
-    detail := CASE WHEN open_at > now_at THEN why ELSE coalesce('none within ' || (SELECT k.message_gap FROM wacta.config k), 'no gap is set') END;
+    detail := CASE WHEN open_at > now_at THEN why WHEN tell THEN coalesce('none within ' || (SELECT k.message_gap FROM wacta.config k), 'no gap is set') END;
     RETURN NEXT;
   END IF;
-  IF paired THEN
+  IF paired OR tell THEN
     gate := 'person';
     open_at := wacta.pair_free_at(m.lead_id, c.channel_id, now_at, m.ahead);
     why := 'too many messages to this person in a short time';
     detail := CASE WHEN open_at > now_at THEN why ELSE 'no burst' END;
     RETURN NEXT;
   END IF;
-  IF limited THEN
+  IF (limited AND c.portfolio_id IS NOT NULL) OR tell THEN
     gate := 'people';
-    SELECT f.free_at, f.detail, f.why INTO open_at, detail, why FROM wacta.place_free_at(c.portfolio_id, m.lead_id, m.in_window, now_at) f;
+    p := (SELECT x FROM wacta.portfolio x WHERE x.portfolio_id = c.portfolio_id);
+    open_at := wacta.place_free_at(p, m.lead_id, m.in_window, now_at);
+    why := CASE WHEN open_at > now_at THEN format('%s people were reached in 24 hours', p.people_per_day) END;
+    detail := CASE WHEN tell THEN CASE WHEN p.people_per_day IS NULL THEN 'no limit' ELSE format('%s of %s people in 24 hours', p.people, p.people_per_day) END END;
     RETURN NEXT;
+  END IF;
+  IF (limited AND c.daily_budget IS NOT NULL) OR tell THEN
     gate := 'budget';
-    SELECT f.free_at, f.detail INTO open_at, detail FROM wacta.budget_free_at(c, m.cost, now_at) f;
+    open_at := wacta.budget_free_at(c, m.cost, now_at);
     why := 'the sender''s budget of the day is used up';
+    detail := CASE WHEN tell THEN CASE WHEN c.daily_budget IS NULL THEN 'no limit'
+                                       ELSE format('%s of %s spent today', trim_scale(wacta.spent_on(c.channel_id, now_at)), trim_scale(c.daily_budget)) END END;
     RETURN NEXT;
   END IF;
 END
 $$;
-COMMENT ON FUNCTION wacta.time_gates(wacta.channel, wacta.candidate, boolean, boolean, boolean, timestamptz) IS
-'The gates that open by themselves, and when: now or before: the message may pass; infinity: never as things are. detail: how it
-stands; why: the reason of a message that has to wait for it. policed, paired, limited: which of them to look at.';
+COMMENT ON FUNCTION wacta.time_gates(wacta.channel, wacta.candidate, boolean, boolean, boolean, boolean, timestamptz) IS
+'The gates that open by themselves, and when: now or before: the message may pass; infinity: never as things are; why: the reason of
+a message that has to wait. The claim asks for those that matter: policy, a burst, a sender with limits; tell: all, with how they stand.';
 
 -- What opens in the quiet hours opens after them.
 CREATE FUNCTION wacta.outside_quiet_hours(m wacta.candidate, at timestamptz) RETURNS timestamptz
@@ -202,10 +198,11 @@ COMMENT ON FUNCTION wacta.outside_quiet_hours(wacta.candidate, timestamptz) IS '
 
 -- By one courier at a time: see wacta.courier_claim().
 CREATE FUNCTION wacta.count_against_limits(c wacta.channel, courier integer, m wacta.candidate, now_at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
-  IF NOT m.in_window AND EXISTS (SELECT FROM wacta.portfolio p WHERE p.portfolio_id = c.portfolio_id AND p.people_per_day IS NOT NULL) THEN
+  IF c.portfolio_id IS NOT NULL AND NOT m.in_window
+     AND EXISTS (SELECT FROM wacta.portfolio p WHERE p.portfolio_id = c.portfolio_id AND p.people_per_day IS NOT NULL) THEN
     -- a row there is counted in people, also one that is over and not forgotten yet
     UPDATE wacta.reached r SET reached_at = now_at WHERE (r.portfolio_id, r.lead_id) = (c.portfolio_id, m.lead_id);
     IF NOT FOUND THEN

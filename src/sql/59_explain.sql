@@ -1,21 +1,42 @@
 -- Why a message waits, or would: the gates of the claim (60_claim.sql), asked without sending anything.
 
--- What a gate of wacta.time_gates() looks like to who asks: no next time where it is open, or does not open by itself.
+-- When one gate opens another one may have closed: quiet hours have begun, the person's place in the limit of people is over.
+CREATE FUNCTION wacta.next_opening(c wacta.channel, m wacta.candidate, at timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  opens timestamptz := at;
+BEGIN
+  FOR turn IN 1 .. 20 LOOP
+    at := (SELECT wacta.outside_quiet_hours(m, max(g.open_at)) FROM wacta.time_gates(c, m, false, false, false, true, opens) g WHERE g.open_at > opens);
+    IF at IS NULL THEN
+      RETURN opens;
+    END IF;
+    opens := at;
+    EXIT WHEN opens = 'infinity';
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.next_opening(wacta.channel, wacta.candidate, timestamptz) IS
+'The first moment from this one on at which wacta.time_gates() are all open, if nothing else happens; NULL: never.';
+
+-- What a gate of wacta.time_gates() looks like to who asks.
 CREATE FUNCTION wacta.explain_times(c wacta.channel, m wacta.candidate, now_at timestamptz)
 RETURNS TABLE (gate text, passed boolean, detail text, next_time timestamptz)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT g.gate, g.open_at <= now_at, CASE WHEN g.open_at > now_at AND g.gate = 'quiet_hours' THEN g.why ELSE g.detail END,
-         CASE WHEN g.open_at > now_at THEN nullif(wacta.outside_quiet_hours(m, g.open_at), 'infinity') END
-    FROM wacta.time_gates(c, m, true, true, true, now_at) g
+  SELECT g.gate, g.open_at <= now_at, g.detail,
+         CASE WHEN g.open_at > now_at AND g.open_at < 'infinity' THEN wacta.next_opening(c, m, g.open_at) END
+    FROM wacta.time_gates(c, m, false, false, false, true, now_at) g
 $$;
 COMMENT ON FUNCTION wacta.explain_times(wacta.channel, wacta.candidate, timestamptz) IS
-'The gates that open by themselves, as wacta.explain_send() shows them. A time in quiet hours gives way to their end.';
+'The gates that open by themselves, as wacta.explain_send() shows them: next_time is when the message may go once this one is open.';
 
 -- May the sender, the template and this cluster send, and can a request be built?
 CREATE FUNCTION wacta.explain_site(c wacta.channel, t wacta.template, m wacta.candidate, now_at timestamptz)
 RETURNS TABLE (gate text, passed boolean, detail text, next_time timestamptz)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   problem text := wacta.fence_problem();
@@ -23,10 +44,11 @@ DECLARE
   resumes boolean := c.status = 'paused' AND c.paused_until IS NOT NULL;
 BEGIN
   RETURN QUERY VALUES
-    ('template', t.verdict = 'send' AND t.held_reason IS NULL, coalesce('held: ' || t.held_reason, t.status), NULL::timestamptz),
+    -- in the window a brochure goes without its template, whatever its state, but waits in its lane
+    ('template', t.held_reason IS NULL AND (t.verdict = 'send' OR (t.verdict = 'fail' AND plan.status = 'sending')), coalesce('held: ' || t.held_reason, t.status), NULL::timestamptz),
     ('request', plan.status = 'sending' OR t.verdict <> 'send', CASE WHEN plan.status = 'sending' OR t.verdict <> 'send' THEN 'can be built' ELSE plan.reason END, NULL),
     ('sender', c.status = 'active' OR (resumes AND c.paused_until <= now_at), coalesce(c.status || ': ' || c.status_reason, c.status),
-     CASE WHEN resumes AND c.paused_until > now_at THEN wacta.outside_quiet_hours(m, c.paused_until) END),
+     CASE WHEN resumes AND c.paused_until > now_at THEN wacta.next_opening(c, m, c.paused_until) END),
     ('fence', problem IS NULL, coalesce(problem, 'this cluster sends the queue'), NULL);
 END
 $$;
@@ -40,7 +62,7 @@ AS $$
 DECLARE
   now_at timestamptz := wacta.now();
   k      wacta.config := (SELECT x FROM wacta.config x);
-  r      record := wacta.recipient($1);
+  r      record;
   l      wacta.lead;
   t      wacta.template;
   c      wacta.channel;
@@ -52,6 +74,7 @@ BEGIN
     RETURN QUERY SELECT * FROM wacta.explain_send(wacta.forwarded($1), $2);
     RETURN;
   END IF;
+  SELECT * INTO r FROM wacta.recipient($1);
   SELECT * INTO t FROM wacta.template x WHERE x.template_id = wacta.pitch_template($2, l.project_id);
   SELECT * INTO c FROM wacta.channel x WHERE x.channel_id = wacta.default_channel();
   m := (l.lead_id, NULL, CASE t.purpose WHEN 'brochure' THEN 'brochure' ELSE 'pitch' END, l.project_id, CASE r.kind WHEN 'phone' THEN r.value END, l.time_zone,

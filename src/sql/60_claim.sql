@@ -182,7 +182,7 @@ DECLARE
   gate text;
 BEGIN
   SELECT g.gate, CASE WHEN policed THEN wacta.outside_quiet_hours(m, g.open_at) ELSE g.open_at END AS opens, g.why INTO gate, later, why
-    FROM wacta.time_gates(c, m, policed, paired, limited, now_at) g WHERE g.open_at > now_at ORDER BY opens DESC LIMIT 1;
+    FROM wacta.time_gates(c, m, policed, paired, limited, false, now_at) g WHERE g.open_at > now_at ORDER BY opens DESC LIMIT 1;
   IF gate IS NULL THEN
     verdict := 'sending';
     IF limited THEN

@@ -462,17 +462,20 @@ BEGIN
   SELECT * INTO s FROM wacta.staff x WHERE x.username = $1;
   ok := wacta.password_matches(coalesce($2, ''), coalesce(s.password_hash, '$2a$10$abcdefghijklmnopqrstuu5LrDDWjzFzIRMgsUUQcKoKIi1D1kKZG'))
         AND s.staff_id IS NOT NULL AND s.disabled_at IS NULL AND wacta.is_staff_role(s.role);
-  IF s.staff_id IS NULL OR s.locked_until > wacta.now() THEN      -- what is tried during a lock neither counts nor extends it
+  IF s.staff_id IS NULL THEN
     RETURN NULL;
   END IF;
   -- a failure need not survive a crash, and its time on disk would tell a known name
   PERFORM set_config('synchronous_commit', 'off', true);
+  -- Of many guesses at once each waits here for the one before, and the lock is looked at again behind it: those that it stops count
+  -- for nothing, right or wrong, and do not extend it.
   UPDATE wacta.staff x
      SET failures = CASE WHEN ok THEN 0 ELSE x.failures + 1 END,
          -- the fifth failure locks for half a minute, each further one for twice as long, a quarter of an hour at most
          locked_until = CASE WHEN NOT ok AND x.failures + 1 >= 5
                              THEN wacta.now() + least(interval '15 minutes', interval '30 seconds' * 2 ^ least(x.failures - 4, 10)) END
-   WHERE x.staff_id = s.staff_id;
+   WHERE x.staff_id = s.staff_id AND (x.locked_until > wacta.now()) IS NOT TRUE;
+  ok := ok AND FOUND;
   RETURN CASE WHEN ok THEN wacta.session_jwt(jsonb_build_object('role', s.role, 'sub', s.username,
     'iat', extract(epoch FROM wacta.now())::bigint, 'exp', extract(epoch FROM wacta.now() + ttl)::bigint)::text) END;
 END

@@ -100,17 +100,19 @@ like($gateway->drain($_, 5), qr{^HTTP/1.1 200}, 'those that run finish') for spl
 like($gateway->drain($_), qr{^HTTP/1.1 503}, 'those that waited too long were refused') for @waiting;
 is($gateway->request(GET => '/health/')->{status}, 200, 'and all is well again');
 
-# Passwords take long to check: two at once, whoever sends them.
+# Passwords take long to check: two at once, whoever sends them, and a few that wait.
 my $wide = WactaGateway->start($node, arguments => [ '--pool', '4' ]);
 my @logins = map { begin($wide, post_form('/login/', 'username=sleep-1.5')) } 1 .. 2;
 ok(until_true(sub { busy() == 2 }, 10), 'two logins are under way');
+my @queued = map { begin($wide, post_form('/login/', 'username=ann')) } 1 .. 16;
+sleep 0.2;
 $began = time;
 my $third = $wide->request(POST => '/login/', { form => { username => 'ann' }, headers => { accept => 'text/html' } });
-is_deeply([ $third->{status}, $third->{headers}{'retry-after'} ], [ 429, 2 ], 'a third is refused');
+is_deeply([ $third->{status}, $third->{headers}{'retry-after'} ], [ 429, 2 ], 'beyond them they are refused');
 like($third->{content}, qr/try again/, 'with a page that says so');
 cmp_ok(time - $began, '<', 1, 'at once');
 is($wide->request(GET => $_)->{status}, 200, "while $_ is answered") for '/health/', '/login/';
-like($wide->drain($_, 5), qr{^HTTP/1.1 303}, 'those that had begun end') for @logins;
+like($wide->drain($_, 5), qr{^HTTP/1.1 303}, 'those that had begun end') for @logins, @queued;
 is($wide->request(POST => '/login/', { form => { username => 'ann' } })->{status}, 303, 'and others may begin');
 $wide->stop;
 

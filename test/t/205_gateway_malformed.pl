@@ -90,6 +90,16 @@ for my $request (@broken)
 	shutdown $socket, 1;
 	$gateway->drain($socket, 0.3);
 }
+# What the library refuses on a connection that has had an answer is told as well as on a fresh one.
+for my $case ([ "GET / H1\r\n\r\n", 400 ], [ 'GET / HTTP/1.1\r\nX: ' . 'x' x 20000 . "\r\n\r\n", 431 ])
+{
+	my ($request, $status) = @$case;
+	my $socket = $gateway->socket;
+	syswrite $socket, "GET /health/ HTTP/1.1\r\nHost: x\r\n\r\n";
+	like($gateway->drain($socket, 0.3), qr{^HTTP/1.1 200}, 'an answer');
+	syswrite $socket, $request;
+	like($gateway->drain($socket, 0.3), qr{^HTTP/1.1 $status [ \w]+\r\nX-Content-Type-Options: nosniff\r\n}, "then a refusal, $status");
+}
 well('broken requests');
 
 # The same, cut and changed at random; the seed is in the name of the test.

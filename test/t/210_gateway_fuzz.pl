@@ -10,8 +10,8 @@ use Test::More;
 use Time::HiRes qw(time);
 use Wacta::DoorFuzz;
 
-my $RUNS = 3000;
-my $SECONDS = 15;
+my $RUNS = 2000;
+my $SECONDS = 12;
 
 my $seed = $ENV{SEED} || 1;
 my $fuzz = Wacta::DoorFuzz->start(seed => $seed);
@@ -26,6 +26,6 @@ my $findings = $fuzz->findings;
 is(join("\n", map { "$_ ($findings->{$_}{times} times)" } sort keys %$findings), '', 'nothing was wrong');
 for my $finding (values %$findings)
 {
-	diag(sprintf "request %d of SEED=%d:\n%s\nanswer:\n%s", $finding->{n}, $seed, map { (substr $_ // '', 0, 3000) =~ s/([^\n -~])/sprintf '\\x%02x', ord $1/ger } @$finding{qw(bytes answer)});
+	diag(sprintf "request %d of SEED=%d:\n%s\nanswer:\n%s", $finding->{n}, $seed, Wacta::DoorFuzz::shown($finding->{bytes}), Wacta::DoorFuzz::shown($finding->{answer}));
 }
 done_testing();

@@ -142,14 +142,15 @@ sub collect
 	return;
 }
 
-# What came back is a row of whole answers; to a HEAD they have no body.
+# What came back is a row of whole answers; to a HEAD they have no body.  The
+# library repeats whatever version it was told.
 sub check
 {
 	my ($self, $case) = @_;
 	my $rest = $case->{answer} // return;
 	while ($rest ne '')
 	{
-		my ($line, $head) = $rest =~ /\A(HTTP\/1\.[01] \d\d\d [ -~]*)\r\n((?:[!#-'*+.^-`|~0-9A-Za-z-]+: ?[\t -~\x80-\xff]*\r\n)*)\r\n/;
+		my ($line, $head) = $rest =~ /\A(HTTP\/1\.-?\d+ \d\d\d [ -~]*)\r\n((?:[!#-'*+.^-`|~0-9A-Za-z-]+: ?[\t -~\x80-\xff]*\r\n)*)\r\n/;
 		return $self->note_finding('an answer is not well formed', $case) unless defined $line;
 		$rest = substr $rest, $+[0];
 		my ($status) = $line =~ / (\d\d\d) /;
@@ -188,6 +189,9 @@ sub finish
 	$self->note_finding("it ended with status $status", { n => $self->{n}, bytes => '' }) if $status;
 	return;
 }
+
+# Bytes as they can be printed.
+sub shown { my ($bytes) = @_; return (substr $bytes // '', 0, 3000) =~ s/([^\n -~])/sprintf '\\x%02x', ord $1/ger; }
 
 sub grown { return $_[0]->{grown} }
 
