@@ -23,9 +23,8 @@ $site->sql(q(UPDATE wacta.config SET link_ttl = '7 days', max_attempts = 3;
 	INSERT INTO wacta.country VALUES ('XX', '999', '', 7, 7);
 	UPDATE wacta.ivr_field SET path = '$.other' WHERE format = 'generic' AND field = 'digits' AND nth = 1));
 
-# Every table and every sequence, whatever will be added: a fingerprint of each. Events alone are not dumped, for their order is that of one
-# cluster's transactions; that a restore tells none of its own, test/t/303_crm_table.pl looks at.
-my $tables = q(SELECT relname FROM pg_class WHERE relnamespace = 'wacta'::regnamespace AND relkind = 'r' AND relname <> 'event' ORDER BY 1);
+# Every table and every sequence, whatever will be added: a fingerprint of each.
+my $tables = q(SELECT relname FROM pg_class WHERE relnamespace = 'wacta'::regnamespace AND relkind = 'r' ORDER BY 1);
 my $sequences = q(SELECT relname FROM pg_class WHERE relnamespace = 'wacta'::regnamespace AND relkind = 'S' ORDER BY 1);
 
 sub fingerprint
