@@ -184,7 +184,7 @@ effect; the opposite one stands. A withdrawn consent comes back only by an expli
 
 CREATE FUNCTION wacta.decision_note(decision text, via text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT format(CASE $2 WHEN 'call' THEN 'Pressed the key for ''%s'' in a call' ELSE 'Clicked ''%s'' via WhatsApp' END, $1) $$;
+AS $$ SELECT format(CASE $2 WHEN 'call' THEN 'Pressed the key for ''%s'' in a call' WHEN 'staff' THEN 'Told staff ''%s''' ELSE 'Clicked ''%s'' via WhatsApp' END, $1) $$;
 COMMENT ON FUNCTION wacta.decision_note(text, text) IS 'What the log of a lead says of a decision.';
 
 CREATE FUNCTION wacta.on_interested(lead_id bigint, project_id integer, without_consent boolean, via text, evidence jsonb, decided_at timestamptz) RETURNS void
@@ -209,7 +209,7 @@ BEGIN
   ELSE                                                   -- the yes counts all the same
     PERFORM wacta.add_note($1, 'The brochure was not sent: there is no channel to send from');
   END IF;
-  PERFORM wacta.schedule_follow_up($1, CASE $4 WHEN 'call' THEN 'Interested in a call' ELSE 'Interested via WhatsApp' END);
+  PERFORM wacta.schedule_follow_up($1, CASE $4 WHEN 'call' THEN 'Interested in a call' WHEN 'staff' THEN 'Interested, says staff' ELSE 'Interested via WhatsApp' END);
 END
 $$;
 COMMENT ON FUNCTION wacta.on_interested(bigint, integer, boolean, text, jsonb, timestamptz) IS
