@@ -7,6 +7,7 @@ CREATE TABLE wacta.click (
   project_id integer,
   template_id integer,
   channel_id integer,
+  message_at timestamptz,
   action     text NOT NULL,
   via        text NOT NULL,
   effective  boolean NOT NULL,
@@ -17,7 +18,8 @@ CREATE TABLE wacta.click (
   CONSTRAINT decisions_alone_have_effects CHECK (NOT effective OR kind IN ('tap', 'scanner'))
 );
 COMMENT ON TABLE wacta.click IS 'Each visit of a link, and each decision by a link, a quick reply, a word or a key.';
-COMMENT ON COLUMN wacta.click.template_id IS 'Of the message; kept here, like the channel, because figures count by it.';
+COMMENT ON COLUMN wacta.click.template_id IS 'Of the message; kept here, like its channel and its time, because figures count by it when the message is long archived.';
+COMMENT ON COLUMN wacta.click.message_at IS 'When the message was enqueued.';
 COMMENT ON COLUMN wacta.click.effective IS 'Whether it changed anything; a repetition does not.';
 COMMENT ON COLUMN wacta.click.kind IS
 'tap: a person decided. scanner: a decision as well, but with the opposite one by the same visitor within seconds. Visits, which decide
@@ -150,7 +152,7 @@ BEGIN
     SELECT d.first_time, d.page INTO first_time, page FROM wacta.decide(wacta.forwarded($1), $2, $3, $4, $5, $6, $7) d;
     RETURN;
   END IF;
-  SELECT q.project_id, q.template_id, q.channel_id INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id) = ($1, $2);
+  SELECT q.project_id, q.template_id, q.channel_id, q.enqueued_at INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id) = ($1, $2);
   project := coalesce(m.project_id, l.project_id);
   -- the same tap again: the last decision on this project was this one; a "no" is one for all projects
   SELECT c.action, c.clicked_at INTO last FROM wacta.click c
@@ -162,8 +164,8 @@ BEGIN
       SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.happened_at > last.clicked_at)
     ELSE l.consent <> 'withdrawn' END;
   IF first_time OR via <> 'link' OR NOT wacta.repeats_too_often($1) THEN
-    INSERT INTO wacta.click (lead_id, message_id, project_id, template_id, channel_id, action, via, effective, clicked_at, evidence)
-    VALUES ($1, $2, project, m.template_id, m.channel_id, $3, $4, first_time, coalesce($7, wacta.now()), coalesce($6, '{}'));
+    INSERT INTO wacta.click (lead_id, message_id, project_id, template_id, channel_id, message_at, action, via, effective, clicked_at, evidence)
+    VALUES ($1, $2, project, m.template_id, m.channel_id, m.enqueued_at, $3, $4, first_time, coalesce($7, wacta.now()), coalesce($6, '{}'));
   END IF;
   IF action = 'interested' THEN
     page := CASE WHEN l.consent = 'withdrawn' AND NOT explicit THEN 'ask_again' ELSE 'interested' END;
@@ -254,8 +256,8 @@ CREATE FUNCTION wacta.keep_visit(lead_id bigint, message_id bigint, action text,
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
   -- looked for first: a visit that is known already costs no write
-  INSERT INTO wacta.click (lead_id, message_id, project_id, template_id, channel_id, action, via, effective, kind, evidence)
-  SELECT $1, $2, coalesce(m.project_id, l.project_id), m.template_id, m.channel_id, $3, 'link', false, $4, $5
+  INSERT INTO wacta.click (lead_id, message_id, project_id, template_id, channel_id, message_at, action, via, effective, kind, evidence)
+  SELECT $1, $2, coalesce(m.project_id, l.project_id), m.template_id, m.channel_id, m.enqueued_at, $3, 'link', false, $4, $5
     FROM wacta.lead l LEFT JOIN wacta.message m ON (m.lead_id, m.message_id) = ($1, $2)
    WHERE l.lead_id = $1
      AND NOT EXISTS (SELECT FROM wacta.click k WHERE (k.lead_id, k.action, k.kind) = ($1, $3, $4) AND k.kind NOT IN ('tap', 'scanner')

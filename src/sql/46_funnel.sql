@@ -22,8 +22,9 @@ CREATE TABLE wacta.funnel (
 );
 COMMENT ON TABLE wacta.funnel IS 'Counts of messages and clicks, but for what wacta.funnel_delta adds: read wacta.funnel_now.';
 COMMENT ON COLUMN wacta.funnel.project_id IS '0: none, as for the template and the channel.';
-COMMENT ON COLUMN wacta.funnel.counted IS 'Messages by their purpose (pitch, brochure, other), clicks by their action (interested, not_interested).';
-COMMENT ON COLUMN wacta.funnel.state IS 'The status of messages, sending being queued as well; the kind of clicks.';
+COMMENT ON COLUMN wacta.funnel.counted IS
+'Messages by their purpose (pitch, brochure, other); answer: messages with a decision; clicks by their action (interested, not_interested).';
+COMMENT ON COLUMN wacta.funnel.state IS 'The status of messages, sending being queued as well; the decision of answers; the kind of clicks.';
 COMMENT ON COLUMN wacta.funnel.done IS 'Messages: accepted by the provider. Clicks: they changed something.';
 
 CREATE TABLE wacta.funnel_delta (LIKE wacta.funnel);
@@ -132,8 +133,8 @@ CREATE TRIGGER recount_messages AFTER UPDATE ON wacta.message
 CREATE TRIGGER discount_messages AFTER DELETE ON wacta.message
   REFERENCING OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.discount_messages();
 
-CREATE TYPE wacta.counted_click AS (lead_id bigint, click_id bigint, project_id integer, template_id integer, channel_id integer, action text,
-                                    clicked_at timestamptz, effective boolean, kind text);
+CREATE TYPE wacta.counted_click AS (lead_id bigint, click_id bigint, message_id bigint, message_at timestamptz, project_id integer, template_id integer,
+                                    channel_id integer, action text, clicked_at timestamptz, effective boolean, kind text);
 COMMENT ON TYPE wacta.counted_click IS 'What counts of a click.';
 
 CREATE FUNCTION wacta.last_decisions(clicks wacta.counted_click[], zone text)
@@ -160,8 +161,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta.people_by_day(wacta.counted_click[], text, integer) IS 'How many people count on which day, by all decisions that there are of them; times sign.';
 
+-- A message is answered by the last decision on it, on the day it was enqueued: so each step of its funnel is part of the one before.
+CREATE FUNCTION wacta.answers_by_day(clicks wacta.counted_click[], zone text, sign integer) RETURNS SETOF wacta.funnel
+LANGUAGE sql STABLE
+AS $$
+  SELECT wacta.figures_day(l.message_at, $2), coalesce(l.project_id, 0), coalesce(l.template_id, 0), coalesce(l.channel_id, 0), 'answer', l.action, true, $3 * count(*), 0
+    FROM (SELECT DISTINCT ON (k.lead_id, k.message_id) k.* FROM unnest($1) k
+           WHERE k.effective AND k.kind = 'tap' AND k.message_at IS NOT NULL ORDER BY k.lead_id, k.message_id, k.click_id DESC) l
+   GROUP BY 1, 2, 3, 4, 5, 6
+$$;
+COMMENT ON FUNCTION wacta.answers_by_day(wacta.counted_click[], text, integer) IS 'How many messages were answered how, by all decisions that there are on them; times sign.';
+
 -- A person's decisions are made under the lock of the lead, so nobody else changes them between the two sums.
-CREATE FUNCTION wacta.count_people(before wacta.counted_click[], after wacta.counted_click[], zone text) RETURNS void
+CREATE FUNCTION wacta.count_decisions(before wacta.counted_click[], after wacta.counted_click[], zone text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -172,9 +184,14 @@ BEGIN
   IF people = '{}' THEN
     RETURN;
   END IF;
-  now_there := ARRAY(SELECT (k.lead_id, k.click_id, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
+  now_there := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
                        FROM wacta.click k WHERE k.lead_id = ANY (people) AND k.effective);
   was_there := before || ARRAY(SELECT k FROM unnest(now_there) k WHERE NOT EXISTS (SELECT FROM unnest(after) a WHERE (a.lead_id, a.click_id) = (k.lead_id, k.click_id)));
+  INSERT INTO wacta.funnel_delta
+  SELECT a.day, a.project_id, a.template_id, a.channel_id, a.counted, a.state, a.done, sum(a.number), 0
+    FROM (SELECT * FROM wacta.answers_by_day(now_there, zone, 1) UNION ALL SELECT * FROM wacta.answers_by_day(was_there, zone, -1)) a
+   GROUP BY 1, 2, 3, 4, 5, 6, 7
+  HAVING sum(a.number) <> 0;
   INSERT INTO wacta.audience_delta
   SELECT p.day, p.scope, p.scope_id, sum(p.clickers), sum(p.interested), sum(p.not_interested)
     FROM (SELECT * FROM wacta.people_by_day(now_there, zone, 1) UNION ALL SELECT * FROM wacta.people_by_day(was_there, zone, -1)) p
@@ -182,7 +199,8 @@ BEGIN
   HAVING sum(p.clickers) <> 0 OR sum(p.interested) <> 0 OR sum(p.not_interested) <> 0;
 END
 $$;
-COMMENT ON FUNCTION wacta.count_people(wacta.counted_click[], wacta.counted_click[], text) IS 'Counts the people whose clicks have changed, by what there is now and was before.';
+COMMENT ON FUNCTION wacta.count_decisions(wacta.counted_click[], wacta.counted_click[], text) IS
+'Counts the people whose decisions have changed, and the messages that they answer, by what there is now and was before.';
 
 CREATE FUNCTION wacta.count_clicks(before wacta.counted_click[], after wacta.counted_click[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -195,7 +213,7 @@ BEGIN
     FROM (SELECT 1 AS sign, a.* FROM unnest(after) a UNION ALL SELECT -1, b.* FROM unnest(before) b) k
    GROUP BY 1, 2, 3, 4, 5, 6, 7
   HAVING sum(k.sign) <> 0;
-  PERFORM wacta.count_people(before, after, zone);
+  PERFORM wacta.count_decisions(before, after, zone);
 END
 $$;
 COMMENT ON FUNCTION wacta.count_clicks(wacta.counted_click[], wacta.counted_click[]) IS 'Counts what a statement has changed of wacta.click.';
@@ -208,10 +226,10 @@ DECLARE
   after  wacta.counted_click[] := '{}';
 BEGIN
   IF TG_OP <> 'INSERT' THEN
-    before := ARRAY(SELECT (k.lead_id, k.click_id, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click FROM before_rows k);
+    before := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click FROM before_rows k);
   END IF;
   IF TG_OP <> 'DELETE' THEN
-    after := ARRAY(SELECT (k.lead_id, k.click_id, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click FROM after_rows k);
+    after := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click FROM after_rows k);
   END IF;
   PERFORM wacta.count_clicks(before, after);
   RETURN NULL;
@@ -227,6 +245,14 @@ CREATE TRIGGER click_deleted AFTER DELETE ON wacta.click
 
 -- Recounting
 
+CREATE FUNCTION wacta.all_decisions() RETURNS wacta.counted_click[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
+                 FROM wacta.click k WHERE k.effective)
+$$;
+COMMENT ON FUNCTION wacta.all_decisions() IS 'All clicks that changed something.';
+
 CREATE FUNCTION wacta.recount_funnel() RETURNS SETOF wacta.funnel
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -236,17 +262,15 @@ AS $$
   UNION ALL
   SELECT wacta.figures_day(k.clicked_at, c.time_zone), coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), k.action, k.kind, k.effective, count(*), 0
     FROM wacta.click k, wacta.config c GROUP BY 1, 2, 3, 4, 5, 6, 7
+  UNION ALL
+  SELECT a.* FROM wacta.config c, LATERAL wacta.answers_by_day(wacta.all_decisions(), c.time_zone, 1) a
 $$;
 COMMENT ON FUNCTION wacta.recount_funnel() IS
 'The counts of wacta.funnel_now from the rows themselves, without those that were archived: for tests, and to rebuild.';
 
 CREATE FUNCTION wacta.recount_audience() RETURNS SETOF wacta.audience
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT p.* FROM wacta.config c, LATERAL wacta.people_by_day(ARRAY(
-    SELECT (k.lead_id, k.click_id, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
-      FROM wacta.click k WHERE k.effective), c.time_zone, 1) p
-$$;
+AS $$ SELECT p.* FROM wacta.config c, LATERAL wacta.people_by_day(wacta.all_decisions(), c.time_zone, 1) p $$;
 COMMENT ON FUNCTION wacta.recount_audience() IS 'The counts of wacta.audience_now from the clicks themselves.';
 
 CREATE VIEW wacta.funnel_mismatch AS
