@@ -64,7 +64,7 @@ COMMENT ON VIEW wacta.audience_now IS
 'How many people decided last on each day. From a day until today the sums are people, each counted once; between two days in the past
 they are those who have not decided again since.';
 
--- Counting. A bucket is the same expression here and in the recount, hence these two.
+-- Counting. A bucket is the same expression here and in the recount, hence these two, which the planner puts in place of their calls.
 
 CREATE FUNCTION wacta.message_state(status wacta.message_status) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -139,36 +139,45 @@ COMMENT ON TYPE wacta.counted_click IS 'What counts of a click.';
 
 CREATE FUNCTION wacta.last_decisions(clicks wacta.counted_click[], zone text)
 RETURNS TABLE (lead_id bigint, scope text, scope_id integer, clicked date, interested date, not_interested date)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+  RETURN QUERY
   SELECT k.lead_id, s.scope, s.scope_id, max(d.day), max(d.day) FILTER (WHERE k.action = 'interested'), max(d.day) FILTER (WHERE k.action = 'not_interested')
     FROM unnest($1) k
    CROSS JOIN LATERAL (SELECT wacta.figures_day(k.clicked_at, $2) AS day) d
    CROSS JOIN LATERAL (VALUES ('all', 0), ('project', coalesce(k.project_id, 0)), ('template', coalesce(k.template_id, 0))) s(scope, scope_id)
    WHERE k.effective AND k.kind = 'tap'
-   GROUP BY k.lead_id, s.scope, s.scope_id
+   GROUP BY k.lead_id, s.scope, s.scope_id;
+END
 $$;
 COMMENT ON FUNCTION wacta.last_decisions(wacta.counted_click[], text) IS 'Of each person and scope the days of the last decision, the last yes and the last no.';
 
 CREATE FUNCTION wacta.people_by_day(clicks wacta.counted_click[], zone text, sign integer)
 RETURNS TABLE (day date, scope text, scope_id integer, clickers bigint, interested bigint, not_interested bigint)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+  RETURN QUERY
   SELECT m.day, l.scope, l.scope_id, $3 * count(*) FILTER (WHERE m.what = 1), $3 * count(*) FILTER (WHERE m.what = 2), $3 * count(*) FILTER (WHERE m.what = 3)
     FROM wacta.last_decisions($1, $2) l CROSS JOIN LATERAL (VALUES (1, l.clicked), (2, l.interested), (3, l.not_interested)) m(what, day)
    WHERE m.day IS NOT NULL
-   GROUP BY m.day, l.scope, l.scope_id
+   GROUP BY m.day, l.scope, l.scope_id;
+END
 $$;
 COMMENT ON FUNCTION wacta.people_by_day(wacta.counted_click[], text, integer) IS 'How many people count on which day, by all decisions that there are of them; times sign.';
 
 -- A message is answered by the last decision on it, on the day it was enqueued: so each step of its funnel is part of the one before.
 CREATE FUNCTION wacta.answers_by_day(clicks wacta.counted_click[], zone text, sign integer) RETURNS SETOF wacta.funnel
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT wacta.figures_day(l.message_at, $2), coalesce(l.project_id, 0), coalesce(l.template_id, 0), coalesce(l.channel_id, 0), 'answer', l.action, true, $3 * count(*), 0
+BEGIN
+  RETURN QUERY
+  SELECT wacta.figures_day(l.message_at, $2), coalesce(l.project_id, 0), coalesce(l.template_id, 0), coalesce(l.channel_id, 0), 'answer', l.action, true, $3 * count(*), 0::numeric
     FROM (SELECT DISTINCT ON (k.lead_id, k.message_id) k.* FROM unnest($1) k
            WHERE k.effective AND k.kind = 'tap' AND k.message_at IS NOT NULL ORDER BY k.lead_id, k.message_id, k.click_id DESC) l
-   GROUP BY 1, 2, 3, 4, 5, 6
+   GROUP BY 1, 2, 3, 4, 5, 6;
+END
 $$;
 COMMENT ON FUNCTION wacta.answers_by_day(wacta.counted_click[], text, integer) IS 'How many messages were answered how, by all decisions that there are on them; times sign.';
 

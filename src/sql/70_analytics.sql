@@ -107,8 +107,8 @@ COMMENT ON VIEW wacta.daily_figures IS
 
 -- The people behind a number: WHERE day, project, state and so on are those of the figure.
 CREATE VIEW wacta.message_person AS
-  SELECT wacta.figures_day(m.enqueued_at, c.time_zone) AS day, m.message_id, m.enqueued_at, m.lead_id, l.name, i.value AS phone, m.purpose, p.name AS project, t.name AS template,
-         h.name AS channel, wacta.message_state(m.status) AS state, m.accepted_at IS NOT NULL AS sent, m.status IN ('delivered', 'read') AS delivered, m.reason, m.error_code,
+  SELECT (m.enqueued_at AT TIME ZONE c.time_zone)::date AS day, m.message_id, m.enqueued_at, m.lead_id, l.name, i.value AS phone, m.purpose, p.name AS project, t.name AS template,
+         h.name AS channel, CASE m.status WHEN 'sending' THEN 'queued' ELSE m.status::text END AS state, m.accepted_at IS NOT NULL AS sent, m.status IN ('delivered', 'read') AS delivered, m.reason, m.error_code,
          k.action AS decision, k.clicked_at AS decided_at, CASE WHEN m.accepted_at IS NOT NULL THEN m.cost END AS cost
     FROM wacta.config c
    CROSS JOIN wacta.message m
