@@ -20,7 +20,7 @@ SELECT signature FROM pg_temp.func WHERE name !~ '^wacta(_api|_http)?\.';
 -- call for each batch or each message: they have their caller's, and nobody but the owner may call them
 SELECT signature, proconfig FROM pg_temp.func
  WHERE lanname <> 'c' AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
-   AND NOT (name = ANY ('{wacta.room_for,wacta.due_lanes,wacta.fence_is_fresh,wacta.read_answers,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.time_gates,wacta.place_free_at,wacta.budget_free_at,wacta.count_against_limits,wacta.try_jsonb,wacta.on_taken,wacta.rank,wacta.is_number,wacta.evidence_kind,wacta.counts}')
+   AND NOT (name = ANY ('{wacta.room_for,wacta.due_lanes,wacta.fence_is_fresh,wacta.read_answers,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.time_gates,wacta.place_free_at,wacta.budget_free_at,wacta.count_against_limits,wacta.try_jsonb,wacta.on_taken,wacta.rank,wacta.is_number,wacta.evidence_kind,wacta.counts,wacta.figures_day,wacta.message_state}')
             AND proconfig IS NULL AND NOT prosecdef AND NOT EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee <> proowner));
 -- only these languages
 SELECT DISTINCT lanname FROM pg_temp.func WHERE lanname NOT IN ('c', 'sql', 'plpgsql');
@@ -33,7 +33,7 @@ SELECT nspname FROM pg_namespace WHERE nspname LIKE 'wacta%' AND (nspacl IS NULL
 -- nobody may grant on what they were granted
 SELECT signature FROM pg_temp.func, aclexplode(proacl) a WHERE a.is_grantable AND a.grantee <> proowner;
 SELECT relname FROM pg_temp.rel, aclexplode(relacl) a WHERE a.is_grantable AND a.grantee <> relowner;
--- every table and every sequence is dumped, but for the queue, which the restored messages fill, and the events, whose order is this cluster's
+-- every table and every sequence is dumped, but for the queue, which the restored messages fill, the figures, which they and the clicks are counted into, and the events, whose order is this cluster's
 SELECT relname, relkind FROM pg_temp.rel
  WHERE relkind IN ('r', 'p', 'S') AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'wacta');
 -- and whole: no table's rows are left out by a condition

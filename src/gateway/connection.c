@@ -40,6 +40,7 @@ static struct event_base *the_base;
 static const Options *the_options;
 static bool short_of_memory;	/* the shortage in progress is in the log */
 static bool is_own_reply;
+static bool crowded;
 static int	lingering;
 
 static int64_t
@@ -205,6 +206,18 @@ arriving_ms(struct bufferevent *connection, size_t more)
 	return (long) (now_ms() - arrival->since);
 }
 
+static long
+receive_timeout(void)
+{
+	return crowded ? the_options->receive_timeout / CROWDED + 1 : the_options->receive_timeout;
+}
+
+void
+connection_set_crowded(bool is_crowded)
+{
+	crowded = is_crowded;
+}
+
 void
 connection_request_came(struct evhttp_connection *http)
 {
@@ -236,7 +249,7 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn
 
 	if (info->n_added == 0 || bufferevent_getfd(connection) < 0)
 		return;
-	if (arriving_ms(connection, info->n_added) > the_options->receive_timeout)
+	if (arriving_ms(connection, info->n_added) > receive_timeout())
 		cut_off(connection, 408, METRICS_CUT_SLOW);
 	else if (pending > (size_t) the_options->max_body + (size_t) the_options->max_headers + READ_AHEAD)
 		cut_off(connection, 413, METRICS_CUT_LARGE);

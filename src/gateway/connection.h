@@ -18,6 +18,10 @@
 extern void connection_start(struct event_base *base, const Options *options);
 extern void connection_stop(void);
 
+/* By how much patience is divided while there are too many clients. */
+#define CROWDED		8
+extern void connection_set_crowded(bool is_crowded);
+
 /* As the library would make it, but watched. */
 extern struct bufferevent *connection_new(void);
 

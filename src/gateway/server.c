@@ -22,7 +22,6 @@
 #include "exchange.h"
 
 #define LAST_CALL		100		/* milliseconds for requests already on their way */
-#define CROWDED			8		/* patience is divided by it */
 
 struct Server
 {
@@ -96,7 +95,8 @@ set_patience(struct evhttp *http, long ms)
 /*
  * The lowest free descriptor tells how many are in use, and one goes to each
  * client.  When few are left accepting pauses, so that the pool never lacks one;
- * and when more than half are taken, who comes then must not be idle for long.
+ * and when more than half are taken, who comes then must not be idle for long, and
+ * all have to hurry with their requests.
  */
 static struct bufferevent *
 new_connection(struct event_base *base, void *arg)
@@ -104,16 +104,15 @@ new_connection(struct event_base *base, void *arg)
 	Server	   *server = arg;
 	const Options *options = server->context.options;
 	int			in_use = fcntl(0, F_DUPFD_CLOEXEC, 0);
-	long		patience = options->client_timeout;
+	bool		is_crowded = in_use < 0 || in_use > options->max_connections / 2;
 
 	(void) base;
 	if (in_use >= 0)
 		close(in_use);
 	if (in_use < 0 || in_use >= options->max_connections)
 		pause_accepting(server);
-	if (in_use < 0 || in_use > options->max_connections / 2)
-		patience = patience / CROWDED + 1;
-	set_patience(server->http, patience);
+	connection_set_crowded(is_crowded);
+	set_patience(server->http, is_crowded ? options->client_timeout / CROWDED + 1 : options->client_timeout);
 	return connection_new();
 }
 

@@ -169,14 +169,22 @@ DECLARE
   taken  integer := 0;
   oldest CURSOR FOR SELECT * FROM wacta.ivr_call i WHERE i.processed_at IS NULL AND (i.waits_until IS NULL OR i.waits_until <= at)
                     ORDER BY i.started_at, i.call_id FOR UPDATE SKIP LOCKED;
+  timed  boolean := EXISTS (SELECT FROM wacta.ivr_rule r WHERE r.min_duration IS NOT NULL);
   c      wacta.ivr_call;
   d      record;
+  kind   record;
+  last   record := ROW();
 BEGIN
   OPEN oldest;
   WHILE taken < max_calls LOOP
     FETCH oldest INTO c;
     EXIT WHEN NOT FOUND;
-    d := wacta.deciding_rule(c);
+    -- all that wacta.rule_conditions() looks at: calls of one campaign are much alike
+    kind := ROW(c.source, c.called_number, c.direction, c.progress, c.answered, c.digits, CASE WHEN timed THEN c.duration END, wacta.is_settled(c));
+    IF kind::text <> last::text THEN
+      d := wacta.deciding_rule(c);
+      last := kind;
+    END IF;
     IF c.lead_id IS NOT NULL AND d.waits THEN
       UPDATE wacta.ivr_call i SET waits_until = c.heard_at + (SELECT ivr_patience FROM wacta.config) WHERE i.call_id = c.call_id;
       CONTINUE;
@@ -264,15 +272,10 @@ END
 $$;
 COMMENT ON FUNCTION wacta.process_call(wacta.ivr_decision) IS 'Does what was decided of one call, whose lead is locked.';
 
-CREATE FUNCTION wacta.was_pitched(lead_id bigint, since timestamptz) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN EXISTS (SELECT FROM wacta.message m WHERE m.lead_id = $1 AND m.purpose = 'pitch' AND m.status NOT IN ('suppressed', 'cancelled', 'expired', 'failed')
-                    AND m.enqueued_at > since);
-END
-$$;
-COMMENT ON FUNCTION wacta.was_pitched(bigint, timestamptz) IS 'Whether a person was sent an interactive message since then, or is about to be.';
+CREATE VIEW wacta.pitched AS
+  SELECT m.lead_id, m.message_id, m.enqueued_at FROM wacta.message m
+   WHERE m.purpose = 'pitch' AND m.status NOT IN ('suppressed', 'cancelled', 'expired', 'failed');
+COMMENT ON VIEW wacta.pitched IS 'Who was sent an interactive message, or is about to be, and since when.';
 
 CREATE FUNCTION wacta.pitch_caller(lead_id bigint, template_id integer, OUT message_id bigint, OUT outcome text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -280,7 +283,7 @@ AS $$
 DECLARE
   project integer := (SELECT l.project_id FROM wacta.lead l WHERE l.lead_id = $1);
 BEGIN
-  IF wacta.was_pitched($1, wacta.now() - (SELECT pitch_gap FROM wacta.config)) THEN
+  IF EXISTS (SELECT FROM wacta.pitched m WHERE m.lead_id = $1 AND m.enqueued_at > wacta.now() - (SELECT pitch_gap FROM wacta.config)) THEN
     outcome := 'recently_messaged';
     RETURN;
   END IF;
@@ -299,10 +302,11 @@ AS $$
 DECLARE
   c      wacta.config := (SELECT k FROM wacta.config k);
   now_at timestamptz := wacta.now();
+  since  timestamptz := now_at - c.pitch_gap;
 BEGIN
   WITH caller AS MATERIALIZED (
     SELECT d.*, coalesce(d.project_id, l.project_id) AS project, l.consent, i.kind,
-           wacta.was_pitched(d.lead_id, now_at - c.pitch_gap) AS recent,
+           EXISTS (SELECT FROM wacta.pitched m WHERE m.lead_id = d.lead_id AND m.enqueued_at > since OFFSET 0) AS recent,
            row_number() OVER (PARTITION BY d.lead_id, d.action ORDER BY d.nr) AS turn
       FROM unnest(decisions) WITH ORDINALITY d(call_id, lead_id, rule_id, action, template_id, project_id, nr)
       LEFT JOIN LATERAL (SELECT x.project_id, x.consent FROM wacta.lead x WHERE x.lead_id = d.lead_id) l ON true
@@ -322,7 +326,7 @@ BEGIN
       FROM judged x LEFT JOIN named n ON n.project IS NOT DISTINCT FROM x.project
   ), sent AS (
     INSERT INTO wacta.message (lead_id, message_id, purpose, channel_id, template_id, project_id, expires_at, status, reason)
-    SELECT x.lead_id, x.message_id, 'pitch', wacta.default_channel(), x.template, x.project, now_at + c.message_ttl,
+    SELECT x.lead_id, x.message_id, 'pitch', (SELECT wacta.default_channel()), x.template, x.project, now_at + c.message_ttl,
            CASE WHEN x.why IS NULL THEN 'queued' ELSE 'suppressed' END::wacta.message_status, x.why
       FROM planned x WHERE x.message_id IS NOT NULL ORDER BY x.nr
   ), moved AS (

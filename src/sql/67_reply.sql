@@ -198,8 +198,8 @@ BEGIN
   IF decides AND r.effective THEN
     PERFORM wacta.decide(r.lead_id, r.message_id, action, via, true, evidence, r.replied_at);
   ELSIF decides THEN
-    INSERT INTO wacta.click (lead_id, message_id, project_id, action, via, effective, clicked_at, evidence)
-    SELECT r.lead_id, r.message_id, m.project_id, action, via, false, r.replied_at, evidence
+    INSERT INTO wacta.click (lead_id, message_id, project_id, template_id, channel_id, message_at, action, via, effective, clicked_at, evidence)
+    SELECT r.lead_id, r.message_id, m.project_id, m.template_id, m.channel_id, m.enqueued_at, action, via, false, r.replied_at, evidence
       FROM (SELECT 1) one LEFT JOIN wacta.message m ON (m.lead_id, m.message_id) = (r.lead_id, r.message_id);
   END IF;
   IF r.meaning IN ('stop', 'not_interested') THEN

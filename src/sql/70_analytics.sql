@@ -1,63 +1,126 @@
--- Figures and views. sent = accepted by the provider; clicks are taps that changed something, clickers are people.
+-- What analysts and the dashboard read. The definitions stand here, once, over the counts of 46_funnel.sql:
+--
+--   sent        messages that the provider accepted
+--   delivered   delivered or read (who reads has got it)
+--   clicked     people, and in a funnel messages, with at least one decision by a person; never taps
+--   engagement  100 x clickers / sent, and by taps: 100 x taps that changed something / sent
+--   conversion  100 x interested / sent
+--
+-- Where nothing was sent a rate is NULL, not zero. A visit of a link is a raw click; one with a decision by a person, and not by a
+-- scanner, is a human one; and people who have decided are unique.
 
 CREATE FUNCTION wacta.percent(part bigint, whole bigint) RETURNS numeric
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT round(100.0 * $1 / nullif($2, 0), 1) $$;
 COMMENT ON FUNCTION wacta.percent(bigint, bigint) IS '100 × part ÷ whole with one decimal; NULL where the whole is 0.';
 
-CREATE FUNCTION wacta.analytics(days integer DEFAULT 30)
-RETURNS TABLE (period_days integer, messages_queued bigint, messages_sent bigint, delivered bigint, read bigint, failed bigint, in_doubt bigint,
-               suppressed bigint, clickers bigint, interested_clicks bigint, not_interested bigint,
-               engagement_rate numeric, conversion_rate numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE VIEW wacta.figures AS
+  SELECT f.day, f.project_id, f.template_id, f.channel_id,
+         coalesce(sum(f.number) FILTER (WHERE m), 0)::bigint AS enqueued,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'queued'), 0)::bigint AS queued,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.done), 0)::bigint AS sent,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.state IN ('delivered', 'read')), 0)::bigint AS delivered,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'read'), 0)::bigint AS read,
+         coalesce(sum(f.number) FILTER (WHERE f.counted = 'answer'), 0)::bigint AS clicked,
+         coalesce(sum(f.number) FILTER (WHERE f.counted = 'answer' AND f.state = 'interested'), 0)::bigint AS interested,
+         coalesce(sum(f.number) FILTER (WHERE f.counted = 'answer' AND f.state = 'not_interested'), 0)::bigint AS not_interested,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'failed'), 0)::bigint AS failed,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'in_doubt'), 0)::bigint AS in_doubt,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'suppressed'), 0)::bigint AS suppressed,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'expired'), 0)::bigint AS expired,
+         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'cancelled'), 0)::bigint AS cancelled,
+         coalesce(sum(f.number) FILTER (WHERE k), 0)::bigint AS raw_clicks,
+         coalesce(sum(f.number) FILTER (WHERE k AND f.state = 'tap'), 0)::bigint AS human_clicks,
+         coalesce(sum(f.number) FILTER (WHERE k AND f.state = 'tap' AND f.done), 0)::bigint AS decisions,
+         coalesce(sum(f.cost), 0) AS cost
+    FROM wacta.funnel_now f
+   CROSS JOIN LATERAL (SELECT f.counted = 'pitch' AS m, f.counted IN ('interested', 'not_interested') AS k) what
+   GROUP BY f.day, f.project_id, f.template_id, f.channel_id;
+COMMENT ON VIEW wacta.figures IS
+'The figures of a day, project, template and channel, by their ids (0: none). Messages, and those answered (clicked, interested, not_interested),
+by the day they were enqueued; raw_clicks, human_clicks and decisions by the day of the click; cost of all messages that were sent.';
+
+CREATE FUNCTION wacta.figures_since(days integer) RETURNS date
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  since timestamptz;
 BEGIN
   IF $1 IS NULL OR $1 NOT BETWEEN 1 AND 3660 THEN
     RAISE EXCEPTION 'days must be between 1 and 3660' USING ERRCODE = '22023';
   END IF;
-  since := wacta.now() - make_interval(days => $1);
+  RETURN (SELECT wacta.figures_day(wacta.now(), c.time_zone) - $1 FROM wacta.config c);
+END
+$$;
+COMMENT ON FUNCTION wacta.figures_since(integer) IS 'The first day of a period: that many days before today, so that what is as old to the minute counts whole.';
+
+CREATE FUNCTION wacta.analytics(days integer DEFAULT 30)
+RETURNS TABLE (period_days integer, messages_queued bigint, messages_sent bigint, delivered bigint, read bigint, failed bigint, in_doubt bigint,
+               suppressed bigint, clickers bigint, interested_clicks bigint, not_interested bigint,
+               engagement_rate numeric, conversion_rate numeric,
+               raw_clicks bigint, human_clicks bigint, decisions bigint, engagement_by_taps numeric, cost numeric)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  since date := wacta.figures_since($1);
+BEGIN
   RETURN QUERY
-  SELECT $1, m.queued, m.sent, m.delivered, m.read, m.failed, m.in_doubt, m.suppressed, c.clickers, c.interested, c.not_interested,
-         wacta.percent(c.clickers, m.sent), wacta.percent(c.interested, m.sent)
-    FROM (SELECT count(*) FILTER (WHERE q.status IN ('queued', 'sending')) AS queued,
-                 count(*) FILTER (WHERE q.accepted_at IS NOT NULL) AS sent,
-                 count(*) FILTER (WHERE q.status IN ('delivered', 'read')) AS delivered,
-                 count(*) FILTER (WHERE q.status = 'read') AS read,
-                 count(*) FILTER (WHERE q.status = 'failed') AS failed,
-                 count(*) FILTER (WHERE q.status = 'in_doubt') AS in_doubt,
-                 count(*) FILTER (WHERE q.status = 'suppressed') AS suppressed
-            FROM wacta.message q WHERE q.purpose = 'pitch' AND q.enqueued_at >= since) m,
-         (SELECT count(DISTINCT k.lead_id) AS clickers,
-                 count(DISTINCT k.lead_id) FILTER (WHERE k.action = 'interested') AS interested,
-                 count(DISTINCT k.lead_id) FILTER (WHERE k.action = 'not_interested') AS not_interested
-            FROM wacta.click k WHERE k.effective AND k.kind = 'tap' AND k.clicked_at >= since) c;
+  SELECT $1, f.queued, f.sent, f.delivered, f.read, f.failed, f.in_doubt, f.suppressed, a.clickers, a.interested, a.not_interested,
+         wacta.percent(a.clickers, f.sent), wacta.percent(a.interested, f.sent), f.raw_clicks, f.human_clicks, f.decisions, wacta.percent(f.decisions, f.sent), f.cost
+    FROM (SELECT coalesce(sum(x.queued), 0)::bigint AS queued, coalesce(sum(x.sent), 0)::bigint AS sent, coalesce(sum(x.delivered), 0)::bigint AS delivered,
+                 coalesce(sum(x.read), 0)::bigint AS read, coalesce(sum(x.failed), 0)::bigint AS failed, coalesce(sum(x.in_doubt), 0)::bigint AS in_doubt,
+                 coalesce(sum(x.suppressed), 0)::bigint AS suppressed, coalesce(sum(x.raw_clicks), 0)::bigint AS raw_clicks,
+                 coalesce(sum(x.human_clicks), 0)::bigint AS human_clicks, coalesce(sum(x.decisions), 0)::bigint AS decisions, coalesce(sum(x.cost), 0) AS cost
+            FROM wacta.figures x WHERE x.day >= since) f,
+         (SELECT coalesce(sum(p.clickers), 0)::bigint AS clickers, coalesce(sum(p.interested), 0)::bigint AS interested, coalesce(sum(p.not_interested), 0)::bigint AS not_interested
+            FROM wacta.audience_now p WHERE p.scope = 'all' AND p.day >= since) a;
 END
 $$;
 COMMENT ON FUNCTION wacta.analytics(integer) IS
-'The figures of the interactive messages of the last days (30 by default).
-messages_sent: accepted by the provider; delivered includes read; clickers, interested_clicks and not_interested count people;
-engagement_rate = 100 × clickers ÷ sent, conversion_rate = 100 × interested ÷ sent; NULL where nothing was sent.';
+'The figures of the interactive messages of the last days (30 by default): today and as many days before it, in the time zone of wacta.config.
+messages_sent: accepted by the provider; delivered includes read; clickers, interested_clicks and not_interested count people; raw_clicks: every
+visit; human_clicks: decisions by people, decisions: those that changed something; engagement_rate = 100 × clickers ÷ sent,
+engagement_by_taps = 100 × decisions ÷ sent, conversion_rate = 100 × interested ÷ sent; NULL where nothing was sent.';
 
 CREATE VIEW wacta.daily_funnel AS
-  SELECT (m.enqueued_at AT TIME ZONE c.time_zone)::date AS day, p.name AS project, t.name AS template,
-         count(*) AS enqueued,
-         count(*) FILTER (WHERE m.accepted_at IS NOT NULL) AS sent,
-         count(*) FILTER (WHERE m.status IN ('delivered', 'read')) AS delivered,
-         count(*) FILTER (WHERE m.status = 'read') AS read,
-         count(DISTINCT m.lead_id) FILTER (WHERE k.action IS NOT NULL) AS clicked,
-         count(DISTINCT m.lead_id) FILTER (WHERE k.action = 'interested') AS interested,
-         count(DISTINCT m.lead_id) FILTER (WHERE k.action = 'not_interested') AS not_interested
+  SELECT f.day, p.name AS project, t.name AS template, sum(f.enqueued)::bigint AS enqueued, sum(f.sent)::bigint AS sent, sum(f.delivered)::bigint AS delivered,
+         sum(f.read)::bigint AS read, sum(f.clicked)::bigint AS clicked, sum(f.interested)::bigint AS interested, sum(f.not_interested)::bigint AS not_interested
+    FROM wacta.figures f
+    LEFT JOIN wacta.project p ON p.project_id = f.project_id
+    LEFT JOIN wacta.template t ON t.template_id = f.template_id
+   WHERE f.enqueued > 0 OR f.clicked > 0
+   GROUP BY f.day, p.name, t.name;
+COMMENT ON VIEW wacta.daily_funnel IS
+'The funnel of interactive messages by day of enqueueing, project and template: each step is part of the one before. clicked, interested and
+not_interested: messages by the last decision on them.';
+
+CREATE VIEW wacta.daily_figures AS
+  SELECT f.day, p.name AS project, regexp_replace(t.name, '_[0-9]{1,4}$', '') AS template,
+         concat_ws(' ', t.language, 'version ' || coalesce(substring(t.name FROM '_([0-9]{1,4})$'), '1')) AS variant, c.name AS channel,
+         f.enqueued, f.queued, f.sent, f.delivered, f.read, f.clicked, f.interested, f.not_interested, f.failed, f.in_doubt, f.suppressed, f.expired, f.cancelled,
+         f.raw_clicks, f.human_clicks, f.decisions, f.cost, f.cost / nullif(f.interested, 0) AS cost_per_interested,
+         wacta.percent(f.clicked, f.sent) AS engagement_rate, wacta.percent(f.interested, f.sent) AS conversion_rate
+    FROM wacta.figures f
+    LEFT JOIN wacta.project p ON p.project_id = f.project_id
+    LEFT JOIN wacta.template t ON t.template_id = f.template_id
+    LEFT JOIN wacta.channel c ON c.channel_id = f.channel_id;
+COMMENT ON VIEW wacta.daily_figures IS
+'wacta.figures with names: by day, project, template, variant (language and version) and channel. WHERE day >= ... reads that much and no more.';
+
+-- The people behind a number: WHERE day, project, state and so on are those of the figure.
+CREATE VIEW wacta.message_person AS
+  SELECT (m.enqueued_at AT TIME ZONE c.time_zone)::date AS day, m.message_id, m.enqueued_at, m.lead_id, l.name, i.value AS phone, m.purpose, p.name AS project, t.name AS template,
+         h.name AS channel, CASE m.status WHEN 'sending' THEN 'queued' ELSE m.status::text END AS state, m.accepted_at IS NOT NULL AS sent, m.status IN ('delivered', 'read') AS delivered, m.reason, m.error_code,
+         k.action AS decision, k.clicked_at AS decided_at, CASE WHEN m.accepted_at IS NOT NULL THEN m.cost END AS cost
     FROM wacta.config c
    CROSS JOIN wacta.message m
-    LEFT JOIN wacta.project p USING (project_id)
-    LEFT JOIN wacta.template t ON t.template_id = m.template_id
-    LEFT JOIN LATERAL (SELECT x.action FROM wacta.click x WHERE (x.lead_id, x.message_id) = (m.lead_id, m.message_id) AND x.effective AND x.kind = 'tap'
+    JOIN wacta.lead l USING (lead_id)
+    LEFT JOIN LATERAL (SELECT x.value FROM wacta.lead_identity x WHERE x.lead_id = m.lead_id AND x.kind = 'phone' ORDER BY x.created_at, x.value LIMIT 1) i ON true
+    LEFT JOIN LATERAL (SELECT x.action, x.clicked_at FROM wacta.click x WHERE (x.lead_id, x.message_id) = (m.lead_id, m.message_id) AND x.effective AND x.kind = 'tap'
                         ORDER BY x.click_id DESC LIMIT 1) k ON true
-   WHERE m.purpose = 'pitch'
-   GROUP BY 1, 2, 3;
-COMMENT ON VIEW wacta.daily_funnel IS 'The funnel of interactive messages by day of enqueueing, project and template; clicks count people, by their last decision on the message.';
+    LEFT JOIN wacta.project p ON p.project_id = m.project_id
+    LEFT JOIN wacta.template t ON t.template_id = m.template_id
+    LEFT JOIN wacta.channel h ON h.channel_id = m.channel_id;
+COMMENT ON VIEW wacta.message_person IS
+'The people behind the figures of messages, a row a message: its person, state, decision and cost. With enqueued_at in the WHERE it reads that time alone.';
 
 CREATE VIEW wacta.recent_ivr_call AS
   SELECT c.call_id, c.started_at, c.source, coalesce(c.caller, c.caller_raw) AS caller, c.lead_id, l.name, l.status AS lead_status, p.name AS project,

@@ -3,14 +3,20 @@
 -- Reading a row
 
 CREATE FUNCTION wacta.table_owner(relation regclass) RETURNS oid
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT c.relowner FROM pg_class c WHERE c.oid = $1 $$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT c.relowner FROM pg_class c WHERE c.oid = $1);
+END
+$$;
 COMMENT ON FUNCTION wacta.table_owner(regclass) IS 'The owner of a table; NULL: the table is gone.';
 
 CREATE FUNCTION wacta.key_condition(t wacta.lead_table, first integer DEFAULT 1) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT string_agg(format('t0.%I = $%s::%s', k, n + first - 1, wacta.column_type(t.relation, k)), ' AND ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n)
+BEGIN
+  RETURN (SELECT string_agg(format('t0.%I = $%s::%s', k, n + first - 1, wacta.column_type(t.relation, k)), ' AND ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n));
+END
 $$;
 COMMENT ON FUNCTION wacta.key_condition(wacta.lead_table, integer) IS 'SQL for the condition that a row t0 has the key in the parameters from the first.';
 
@@ -24,10 +30,16 @@ $$;
 COMMENT ON FUNCTION wacta.read_row(wacta.lead_table, text[]) IS 'The texts of a row''s fields, in their order; NULL: there is no such row.';
 
 CREATE FUNCTION wacta.meaning(t wacta.lead_table, field text, value text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN t.mapping -> $2 ? 'words' THEN (SELECT w.key FROM jsonb_each(t.mapping -> $2 -> 'words') w WHERE w.value ? $3 ORDER BY w.key LIMIT 1)
-              WHEN $2 <> 'status' OR $3 IN ('New', 'Contacted', 'Interested', 'Not Interested') THEN nullif($3, '') END
+BEGIN
+  IF value IS NULL OR value = '' THEN
+    RETURN NULL;
+  ELSIF t.mapping -> field ? 'words' THEN
+    RETURN (SELECT w.key FROM jsonb_each(t.mapping -> field -> 'words') w WHERE w.value ? $3 ORDER BY w.key LIMIT 1);
+  END IF;
+  RETURN CASE WHEN field <> 'status' OR value IN ('New', 'Contacted', 'Interested', 'Not Interested') THEN value END;
+END
 $$;
 COMMENT ON FUNCTION wacta.meaning(wacta.lead_table, text, text) IS 'What a value of a field means for a lead; NULL: nothing.';
 
@@ -79,22 +91,32 @@ COMMENT ON FUNCTION wacta.pull_consent(wacta.lead_table, wacta.lead, text[], tex
 'Takes an opt-out of a row over, and that it was taken back by hand, which is a word of staff; that a new row has none says nothing.';
 
 CREATE FUNCTION wacta.hashes(value jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT coalesce(jsonb_object_agg(e.key, hashtext(e.value)), '{}') FROM jsonb_each_text($1) e $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT coalesce(jsonb_object_agg(e.key, hashtext(e.value)), '{}') FROM jsonb_each_text($1) e);
+END
+$$;
 COMMENT ON FUNCTION wacta.hashes(jsonb) IS 'A hash of each value of an object.';
 
 CREATE FUNCTION wacta.project_of_row(t wacta.lead_table, value jsonb) RETURNS integer
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT wacta.project_id(left(wacta.clean_name(wacta.meaning($1, 'project', $2 ->> 'project')), 200)) $$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN wacta.project_id(left(wacta.clean_name(wacta.meaning($1, 'project', $2 ->> 'project')), 200));
+END
+$$;
 COMMENT ON FUNCTION wacta.project_of_row(wacta.lead_table, jsonb) IS 'The project that a row names, made when it is a new one.';
 
 -- A name or a project are given when the lead is made, so that it is assigned by them.
 CREATE FUNCTION wacta.lead_of_row(t wacta.lead_table, phone text, value jsonb) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(wacta.lead_by_number(ltrim($2, '+')),
-    wacta.find_or_create_lead('phone', $2, wacta.clean_name(wacta.meaning($1, 'name', $3 ->> 'name')),
-                              wacta.project_of_row($1, $3), $1.relation::text))
+BEGIN
+  RETURN (SELECT coalesce(wacta.lead_by_number(ltrim($2, '+')),
+      wacta.find_or_create_lead('phone', $2, wacta.clean_name(wacta.meaning($1, 'name', $3 ->> 'name')),
+                                wacta.project_of_row($1, $3), $1.relation::text)));
+END
 $$;
 COMMENT ON FUNCTION wacta.lead_of_row(wacta.lead_table, text, jsonb) IS 'The lead with a row''s phone, made when there is none.';
 
@@ -182,7 +204,7 @@ AS $$ SELECT format('SELECT ARRAY[%s]', string_agg(format('format(''%%s'', ($1).
 COMMENT ON FUNCTION wacta.key_of(text[]) IS 'SQL for the texts of columns of the row in the first parameter.';
 
 CREATE FUNCTION wacta.pull_changed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
 DECLARE
   t       wacta.lead_table;
@@ -215,7 +237,7 @@ COMMENT ON FUNCTION wacta.pull_changed() IS 'Trigger on an attached table: what 
 
 -- The rows of the attached table that a row of a table on the way belongs to, also when it no longer does.
 CREATE FUNCTION wacta.pull_linked() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
 DECLARE
   t     wacta.lead_table;
@@ -248,13 +270,15 @@ COMMENT ON FUNCTION wacta.pull_linked() IS 'Trigger on a table that an attached 
 -- Push: from the lead to its rows
 
 CREATE FUNCTION wacta.outgoing(t wacta.lead_table, l wacta.lead, fields text[]) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(jsonb_object_agg(v.field, CASE WHEN m ? 'words' THEN m -> 'words' -> v.value -> 0 ELSE to_jsonb(v.value) END), '{}')
-    FROM (VALUES ('status', l.status), ('stage', l.stage), ('opt_out', l.consent), ('owner', l.owner), ('name', l.name),
-                 ('project', (SELECT p.name FROM wacta.project p WHERE p.project_id = l.project_id))) v(field, value)
-   CROSS JOIN LATERAL (SELECT t.mapping -> v.field AS m) m
-   WHERE v.field = ANY ($3) AND m ->> 'direction' IN ('out', 'both') AND (NOT m ? 'words' OR m -> 'words' ? v.value)
+BEGIN
+  RETURN (SELECT coalesce(jsonb_object_agg(v.field, CASE WHEN m ? 'words' THEN m -> 'words' -> v.value -> 0 ELSE to_jsonb(v.value) END), '{}')
+      FROM (VALUES ('status', l.status), ('stage', l.stage), ('opt_out', l.consent), ('owner', l.owner), ('name', l.name),
+                   ('project', (SELECT p.name FROM wacta.project p WHERE p.project_id = l.project_id))) v(field, value)
+     CROSS JOIN LATERAL (SELECT t.mapping -> v.field AS m) m
+     WHERE v.field = ANY ($3) AND m ->> 'direction' IN ('out', 'both') AND (NOT m ? 'words' OR m -> 'words' ? v.value));
+END
 $$;
 COMMENT ON FUNCTION wacta.outgoing(wacta.lead_table, wacta.lead, text[]) IS 'What is to stand in a row, by field; a value that has no word there is left out.';
 
@@ -308,7 +332,7 @@ $$;
 COMMENT ON FUNCTION wacta.push_or_park(wacta.lead_table, text[], wacta.lead, text[]) IS 'Pushes in a savepoint; an error is noted, or raised where the mapping says fail.';
 
 CREATE FUNCTION wacta.push_changed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
 DECLARE
   changed text[] := array_remove(ARRAY[CASE WHEN OLD.status <> NEW.status THEN 'status' END, CASE WHEN OLD.stage <> NEW.stage THEN 'stage' END,

@@ -109,8 +109,9 @@ COMMENT ON FUNCTION wacta.attach_lead_table(regclass, jsonb, boolean) IS
 'Binds the rows of an existing table to leads, both ways; again with another mapping replaces it. Returns how many rows are bound.
 load: the rows that are there at once; else by wacta.load_lead_table(), in parts. Only the table''s owner can; docs/crm.md has the mapping.';
 
+-- (Plans are kept, and were made when the tables that fill here were empty: without the setting they would read all of them each time.)
 CREATE FUNCTION wacta.load_rows(t wacta.lead_table, after text[] DEFAULT NULL, max integer DEFAULT NULL) RETURNS text[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
 DECLARE
   names text := (SELECT string_agg(format('t0.%I', k), ', ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n));

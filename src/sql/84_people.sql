@@ -21,17 +21,6 @@ COMMENT ON FUNCTION wacta.trouble_kind(wacta.message_status, text) IS
 'What is wrong with a message of that status and the action for its error code: limited (by Meta, for this person), in_doubt, failed,
 suppressed, expired, cancelled; NULL: nothing.';
 
-CREATE VIEW wacta.message_list AS
-  SELECT m.message_id, m.enqueued_at, m.lead_id, l.name, i.value AS phone, p.name AS project, t.name AS template, m.purpose, m.status,
-         wacta.trouble_kind(m.status, r.action) AS trouble, m.reason, m.error_code, m.accepted_at, m.delivered_at, m.read_at, m.failed_at
-    FROM wacta.message m JOIN wacta.lead l USING (lead_id)
-    LEFT JOIN LATERAL (SELECT x.value FROM wacta.lead_identity x WHERE x.lead_id = m.lead_id AND x.kind = 'phone'
-                        ORDER BY x.created_at, x.value LIMIT 1) i ON true
-    LEFT JOIN wacta.project p ON p.project_id = m.project_id
-    LEFT JOIN wacta.template t ON t.template_id = m.template_id
-    LEFT JOIN wacta.error_rule r ON r.kind = 'code' AND r.code = m.error_code;
-COMMENT ON VIEW wacta.message_list IS 'Messages with their people, project and template, and what is wrong with them (trouble; NULL: nothing).';
-
 CREATE VIEW wacta.daily_trouble AS
   SELECT (m.enqueued_at AT TIME ZONE c.time_zone)::date AS day, p.name AS project, t.name AS template,
          wacta.trouble_kind(m.status, r.action) AS trouble, m.reason, m.error_code, count(*) AS messages
@@ -150,8 +139,8 @@ DECLARE
   template integer := wacta_http.template_number(f.template);
 BEGIN
   RETURN QUERY
-  SELECT v.message_id, v.lead_id, v.name, v.phone, v.project, coalesce(v.trouble, v.status::text), v.enqueued_at, v.reason
-    FROM (SELECT m.lead_id, m.message_id
+  SELECT v.message_id, v.lead_id, v.name, v.phone, v.project, coalesce(x.trouble, v.state), v.enqueued_at, v.reason
+    FROM (SELECT m.lead_id, m.message_id, wacta.trouble_kind(m.status, r.action) AS trouble
             FROM wacta.message m LEFT JOIN wacta.error_rule r ON r.kind = 'code' AND r.code = m.error_code
            WHERE (before IS NULL OR m.message_id < before) AND m.purpose = 'pitch' AND m.enqueued_at >= since
              AND (f.project IS NULL OR m.project_id = project) AND (f.template IS NULL OR m.template_id = template)
@@ -159,7 +148,7 @@ BEGIN
                              WHEN 'delivered' THEN m.status IN ('delivered', 'read') WHEN 'read' THEN m.status = 'read'
                              ELSE m.reason IS NOT NULL AND wacta.trouble_kind(m.status, r.action) = f.show END
            ORDER BY m.message_id DESC LIMIT max) x,
-         LATERAL (SELECT * FROM wacta.message_list l WHERE (l.lead_id, l.message_id) = (x.lead_id, x.message_id) OFFSET 0) v
+         LATERAL (SELECT * FROM wacta.message_person l WHERE (l.lead_id, l.message_id) = (x.lead_id, x.message_id) OFFSET 0) v
    ORDER BY v.message_id DESC;
 END
 $$;

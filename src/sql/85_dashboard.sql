@@ -79,18 +79,29 @@ COMMENT ON FUNCTION wacta_http.or_empty(text, text) IS 'The rows of a list, or a
 
 -- Figures
 
+CREATE FUNCTION wacta_http.figures_of(f wacta_http.people_filter, since date) RETURNS SETOF wacta.figures
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project  integer := (SELECT p.project_id FROM wacta.project p WHERE p.name = f.project);
+  template integer := wacta_http.template_number(f.template);
+BEGIN
+  RETURN QUERY SELECT * FROM wacta.figures x
+   WHERE x.day >= since AND (f.project IS NULL OR x.project_id = project) AND (f.template IS NULL OR x.template_id = template);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.figures_of(wacta_http.people_filter, date) IS 'The rows of wacta.figures from a day on, of one project or template if they are named.';
+
 -- One row a day, the days of the period and as many before it: what the chart shows and the trends compare.
 CREATE FUNCTION wacta_http.series(f wacta_http.people_filter) RETURNS TABLE (day date, current boolean, sent bigint, clicked bigint, interested bigint, not_interested bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT d.day, d.day >= today - $1.days, coalesce(sum(v.sent), 0)::bigint, coalesce(sum(v.clicked), 0)::bigint,
+  SELECT s.first + n, n > $1.days, coalesce(sum(v.sent), 0)::bigint, coalesce(sum(v.clicked), 0)::bigint,
          coalesce(sum(v.interested), 0)::bigint, coalesce(sum(v.not_interested), 0)::bigint
-    FROM (SELECT (wacta.now() AT TIME ZONE c.time_zone)::date AS today FROM wacta.config c) c,
-         LATERAL (SELECT today - n AS day FROM generate_series(0, 2 * $1.days + 1) n) d
-    LEFT JOIN (SELECT * FROM wacta.daily_funnel x
-                WHERE x.day >= (SELECT (wacta.now() AT TIME ZONE c.time_zone)::date - 2 * $1.days - 1 FROM wacta.config c)
-                  AND ($1.project IS NULL OR x.project = $1.project) AND ($1.template IS NULL OR x.template = $1.template)) v USING (day)
-   GROUP BY d.day, today ORDER BY d.day
+    FROM (SELECT wacta.figures_since(2 * $1.days + 1) AS first) s
+   CROSS JOIN generate_series(0, 2 * $1.days + 1) n
+    LEFT JOIN wacta_http.figures_of($1, wacta.figures_since(2 * $1.days + 1)) v ON v.day = s.first + n
+   GROUP BY s.first, n ORDER BY n
 $$;
 COMMENT ON FUNCTION wacta_http.series(wacta_http.people_filter) IS 'The figures of each day of a period, and of as many days before it (current: no).';
 
@@ -104,10 +115,10 @@ DECLARE
 BEGIN
   RETURN (SELECT to_jsonb(m) || to_jsonb(k)
                  || jsonb_build_object('engagement_rate', wacta.percent(clickers, messages_sent), 'conversion_rate', wacta.percent(interested_clicks, messages_sent))
-    FROM (SELECT count(*) FILTER (WHERE q.status IN ('queued', 'sending')) AS messages_queued, count(*) FILTER (WHERE q.accepted_at IS NOT NULL) AS messages_sent,
-                 count(*) FILTER (WHERE q.status IN ('delivered', 'read')) AS delivered, count(*) FILTER (WHERE q.status = 'read') AS read
-            FROM wacta.message q WHERE q.purpose = 'pitch' AND q.enqueued_at >= since
-             AND (f.project IS NULL OR q.project_id = project) AND (f.template IS NULL OR q.template_id = template)) m,
+    FROM (SELECT coalesce(sum(x.queued), 0)::bigint AS messages_queued, coalesce(sum(x.sent), 0)::bigint AS messages_sent,
+                 coalesce(sum(x.delivered), 0)::bigint AS delivered, coalesce(sum(x.read), 0)::bigint AS read
+            FROM wacta_http.figures_of(f, wacta.figures_since(f.days)) x) m,
+         -- people are counted here: they cannot be summed over projects and templates
          (SELECT count(DISTINCT c.lead_id) AS clickers, count(DISTINCT c.lead_id) FILTER (WHERE c.action = 'interested') AS interested_clicks,
                  count(DISTINCT c.lead_id) FILTER (WHERE c.action = 'not_interested') AS not_interested
             FROM wacta.click c WHERE c.effective AND c.kind = 'tap' AND c.clicked_at >= since
@@ -433,16 +444,16 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   l wacta.lead_list;
-  m wacta.message_list;
+  m wacta.message_person;
 BEGIN
   SELECT * INTO l FROM wacta.lead_list x WHERE x.lead_id = lead;
   IF NOT FOUND THEN
     RETURN NULL;
   END IF;
-  SELECT * INTO m FROM wacta.message_list x WHERE x.lead_id = lead ORDER BY x.message_id DESC LIMIT 1;
+  SELECT * INTO m FROM wacta.message_person x WHERE x.lead_id = lead ORDER BY x.message_id DESC LIMIT 1;
   RETURN wacta_http.render(wacta_http.asset('dashboard_about.html'), jsonb_build_object('lead_id', lead, 'name', wacta_http.person(l.name, l.phone, lead), 'phone', wacta_http.phone_link(l.phone),
     'detail', wacta_http.dots(wacta_http.isolated(l.project), wacta_http.isolated(l.status), wacta_http.isolated(l.stage), 'consent ' || l.consent),
-    'message', coalesce(format('Last message: %s, %s', wacta_http.html_escape(replace(coalesce(m.trouble, m.status::text), '_', ' ')), wacta_http.moment(m.enqueued_at, zone)), 'No message yet'),
+    'message', coalesce(format('Last message: %s, %s', wacta_http.html_escape(replace(m.state, '_', ' ')), wacta_http.moment(m.enqueued_at, zone)), 'No message yet'),
     'reason', ': ' || coalesce(wacta_http.reasons() ->> m.reason, m.reason),
     'gates', wacta_http.or_empty((SELECT string_agg(format('<li><b>%s</b> %s</li>', wacta_http.html_escape(replace(g ->> 'gate', '_', ' ')), wacta_http.isolated(g ->> 'detail')), '')
                                     FROM jsonb_array_elements(wacta_http.closed_gates(lead, NULL)) g), 'Nothing: a message sent now would leave at once.')));

@@ -31,7 +31,7 @@ sub prepare
 	sql("SELECT wacta.add_staff('asha', '$PASSWORD', 'Asha Rao'), wacta.add_staff('ravi', '$PASSWORD'), wacta.add_staff('locked', '$PASSWORD')");
 	sql('SELECT wacta.upsert_lead(?, ?, ?)' =~ s/\?/\$q\$+919876500010\$q\$/r =~ s/\?/\$q\$$MARKUP\$q\$/r =~ s/\?/\$q\$Green Acres\$q\$/r);
 	sql("SELECT wacta.log_ivr_call('+919876500010', '918060000305', 'manual', 'c1', status => \$q\$$MARKUP\$q\$)");
-	$gateway = Wacta::Gateway->start($node, 'crm', secret => $SECRET, arguments => [ '--trusted-proxies', '127.0.0.1', '--pool', '8' ]);
+	$gateway = Wacta::Gateway->start($node, 'crm', secret => $SECRET, arguments => [ '--trusted-proxies', '127.0.0.1', '--pool', '8', '--limit-rate', '1' ]);
 	my $in = sign_in('asha', $PASSWORD);
 	is($in->{status}, 303, 'staff sign in');
 	($cookie) = $in->{headers}{'set-cookie'} =~ /^(wacta_session=[^;]+)/;
@@ -128,22 +128,31 @@ sub test_burst_at_the_door
 	return;
 }
 
-# A name that nobody has, one that is locked and one that is neither cost the same time.
+# A name that nobody has, one that is locked and one that is neither cost the
+# same: a hash.  Without it there would be a factor of fifty.
 sub test_timing
 {
-	my %least;
-	for my $user ('asha', 'nobody', 'locked')
-	{
-		my @ms = split /\n/, sql(qq(SELECT 1; DO \$\$ BEGIN CREATE TEMP TABLE took (ms float8); FOR i IN 1 .. 7 LOOP UPDATE wacta.staff SET failures = 0 WHERE username = 'asha';
-			DECLARE began timestamptz := clock_timestamp(); BEGIN PERFORM wacta_http.sign_in('$user', 'wrong'); INSERT INTO took SELECT extract(epoch FROM clock_timestamp() - began) * 1000; END; END LOOP; END \$\$; SELECT ms FROM took));
-		shift @ms;
-		$least{$user} = (sort { $a <=> $b } @ms)[0];	# what else the machine does only adds to it
-	}
+	my %least = map { split /\|/ } split /\n/, sql(q(
+		CREATE TEMP TABLE took (username text, ms float8);
+		DO $$ DECLARE
+			began timestamptz;
+			one text;
+		BEGIN
+			FOR i IN 1 .. 7 LOOP
+				UPDATE wacta.staff SET failures = 0 WHERE username = 'asha';
+				FOREACH one IN ARRAY ARRAY['asha', 'nobody', 'locked'] LOOP
+					began := clock_timestamp();
+					PERFORM wacta_http.sign_in(one, 'wrong');
+					INSERT INTO took VALUES (one, extract(epoch FROM clock_timestamp() - began) * 1000);
+				END LOOP;
+			END LOOP;
+		END $$;
+		SELECT username, min(ms) FROM took GROUP BY 1));
 	note(join ', ', map { sprintf '%s %.1f ms', $_, $least{$_} } sort keys %least);
 	for my $user ('nobody', 'locked')
 	{
 		my $ratio = $least{$user} / $least{asha};
-		ok($ratio > 0.6 && $ratio < 1.6, "time does not tell $user from a name that exists");
+		ok($ratio > 0.5 && $ratio < 2, "time does not tell $user from a name that exists");
 	}
 	my %answer = map { $_ => sign_in($_, 'wrong') } 'asha', 'nobody', 'locked';
 	is($answer{$_}{content}, $answer{asha}{content}, "nor does the page tell $_") for 'nobody', 'locked';

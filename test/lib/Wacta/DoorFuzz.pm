@@ -182,7 +182,7 @@ sub finish
 {
 	my ($self) = @_;
 	my $gateway = $self->{gateway};
-	$self->{grown} = $gateway->is_running ? resident_kb($gateway) - ($self->{warm} // 0) : 0;
+	$self->{grown} = $self->{warm} && $gateway->is_running ? resident_kb($gateway) - $self->{warm} : 0;
 	my $status = $gateway->stop;
 	my ($report) = $gateway->log_text =~ /((?:ERROR: \w+Sanitizer|runtime error)[^\n]*(?:\n[^\n]+){0,12})/;
 	$self->note_finding("a sanitizer: $report", { n => $self->{n}, bytes => '' }) if $report;

@@ -1,0 +1,365 @@
+-- The figures, kept as they change: how many messages and clicks there are in each state, and how many people have answered.
+--
+-- Each row of wacta.message and wacta.click counts in one bucket, which its own columns name. What a statement changes goes into
+-- wacta.funnel_delta, in the same transaction, as one row for each bucket that it touched. Rows are only ever added there, so nobody
+-- waits for anybody's counter; wacta.fold_funnel() adds them up later. The sum of both is exact in any snapshot, and that of a
+-- recount from the rows: see wacta.recount_funnel().
+--
+-- A row counts on the day on which it began, in the time zone of wacta.config: a message on the day it was enqueued, with all that
+-- has become of it since; a click on the day of the click; a person on the day of their last decision.
+
+CREATE TABLE wacta.funnel (
+  day         date NOT NULL,
+  project_id  integer NOT NULL,
+  template_id integer NOT NULL,
+  channel_id  integer NOT NULL,
+  counted     text NOT NULL,
+  state       text NOT NULL,
+  done        boolean NOT NULL,
+  number      bigint NOT NULL,
+  cost        numeric NOT NULL,
+  PRIMARY KEY (day, project_id, template_id, channel_id, counted, state, done)
+);
+COMMENT ON TABLE wacta.funnel IS 'Counts of messages and clicks, but for what wacta.funnel_delta adds: read wacta.funnel_now.';
+COMMENT ON COLUMN wacta.funnel.project_id IS '0: none, as for the template and the channel.';
+COMMENT ON COLUMN wacta.funnel.counted IS
+'Messages by their purpose (pitch, brochure, other); answer: messages with a decision; clicks by their action (interested, not_interested).';
+COMMENT ON COLUMN wacta.funnel.state IS 'The status of messages, sending being queued as well; the decision of answers; the kind of clicks.';
+COMMENT ON COLUMN wacta.funnel.done IS 'Messages: accepted by the provider. Clicks: they changed something.';
+
+CREATE TABLE wacta.funnel_delta (LIKE wacta.funnel);
+COMMENT ON TABLE wacta.funnel_delta IS 'What has been counted and not been folded into wacta.funnel.';
+CREATE TABLE wacta.funnel_archive (LIKE wacta.funnel INCLUDING INDEXES);
+COMMENT ON TABLE wacta.funnel_archive IS 'Counts of rows that wacta.archive() has deleted.';
+
+CREATE VIEW wacta.funnel_now AS
+  SELECT f.day, f.project_id, f.template_id, f.channel_id, f.counted, f.state, f.done, sum(f.number)::bigint AS number, sum(f.cost) AS cost
+    FROM (SELECT * FROM wacta.funnel UNION ALL SELECT * FROM wacta.funnel_delta UNION ALL SELECT * FROM wacta.funnel_archive) f
+   GROUP BY f.day, f.project_id, f.template_id, f.channel_id, f.counted, f.state, f.done
+  HAVING sum(f.number) <> 0;
+COMMENT ON VIEW wacta.funnel_now IS 'How many messages and clicks there are in each state, as of this moment.';
+
+-- People cannot be summed over days: who decides on three of them is one. Each is counted on the day of the last decision, and moves
+-- there with the next; so of any days that reach to today the sum is exact.
+CREATE TABLE wacta.audience (
+  day            date NOT NULL,
+  scope          text NOT NULL CHECK (scope IN ('all', 'project', 'template')),
+  scope_id       integer NOT NULL,
+  clickers       bigint NOT NULL,
+  interested     bigint NOT NULL,
+  not_interested bigint NOT NULL,
+  PRIMARY KEY (day, scope, scope_id)
+);
+COMMENT ON TABLE wacta.audience IS 'Counts of people by the day of their last decision, but for what wacta.audience_delta adds: read wacta.audience_now.';
+COMMENT ON COLUMN wacta.audience.scope IS 'all: over everything; project, template: the last decision on this one.';
+CREATE TABLE wacta.audience_delta (LIKE wacta.audience);
+COMMENT ON TABLE wacta.audience_delta IS 'What has been counted and not been folded into wacta.audience.';
+
+CREATE VIEW wacta.audience_now AS
+  SELECT a.day, a.scope, a.scope_id, sum(a.clickers)::bigint AS clickers, sum(a.interested)::bigint AS interested, sum(a.not_interested)::bigint AS not_interested
+    FROM (SELECT * FROM wacta.audience UNION ALL SELECT * FROM wacta.audience_delta) a
+   GROUP BY a.day, a.scope, a.scope_id
+  HAVING sum(a.clickers) <> 0 OR sum(a.interested) <> 0 OR sum(a.not_interested) <> 0;
+COMMENT ON VIEW wacta.audience_now IS
+'How many people decided last on each day. From a day until today the sums are people, each counted once; between two days in the past
+they are those who have not decided again since.';
+
+-- Counting. A bucket is the same expression here and in the recount, hence these two, which the planner puts in place of their calls.
+
+CREATE FUNCTION wacta.message_state(status wacta.message_status) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT CASE $1 WHEN 'sending' THEN 'queued' ELSE $1::text END $$;
+COMMENT ON FUNCTION wacta.message_state(wacta.message_status) IS 'The state in which a message is counted.';
+
+CREATE FUNCTION wacta.figures_day(at timestamptz, zone text) RETURNS date
+LANGUAGE sql STABLE
+AS $$ SELECT ($1 AT TIME ZONE $2)::date $$;
+COMMENT ON FUNCTION wacta.figures_day(timestamptz, text) IS 'The day on which something counts.';
+
+CREATE FUNCTION wacta.count_messages() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  zone text := (SELECT c.time_zone FROM wacta.config c);
+BEGIN
+  INSERT INTO wacta.funnel_delta
+  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
+         wacta.message_state(m.status), m.accepted_at IS NOT NULL, count(*), coalesce(sum(m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
+    FROM after_rows m GROUP BY 1, 2, 3, 4, 5, 6, 7;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.count_messages() IS 'Trigger: counts inserted messages.';
+
+-- Most updates change nothing that counts, and those of a batch the same for all: what is left is a few rows.
+CREATE FUNCTION wacta.recount_messages() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  zone text := (SELECT c.time_zone FROM wacta.config c);
+BEGIN
+  INSERT INTO wacta.funnel_delta
+  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
+         wacta.message_state(m.status), m.accepted_at IS NOT NULL, sum(m.sign), coalesce(sum(m.sign * m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
+    FROM (SELECT 1 AS sign, a.enqueued_at, a.project_id, a.template_id, a.channel_id, a.purpose, a.status, a.accepted_at, a.cost FROM after_rows a
+          UNION ALL
+          SELECT -1, b.enqueued_at, b.project_id, b.template_id, b.channel_id, b.purpose, b.status, b.accepted_at, b.cost FROM before_rows b) m
+   GROUP BY 1, 2, 3, 4, 5, 6, 7
+  HAVING sum(m.sign) <> 0 OR coalesce(sum(m.sign * m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0) <> 0;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.recount_messages() IS 'Trigger: counts updated messages.';
+
+CREATE FUNCTION wacta.discount_messages() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  zone text := (SELECT c.time_zone FROM wacta.config c);
+BEGIN
+  INSERT INTO wacta.funnel_delta
+  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
+         wacta.message_state(m.status), m.accepted_at IS NOT NULL, -count(*), -coalesce(sum(m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
+    FROM before_rows m GROUP BY 1, 2, 3, 4, 5, 6, 7;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.discount_messages() IS 'Trigger: counts deleted messages out.';
+
+CREATE TRIGGER count_messages AFTER INSERT ON wacta.message
+  REFERENCING NEW TABLE AS after_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.count_messages();
+CREATE TRIGGER recount_messages AFTER UPDATE ON wacta.message
+  REFERENCING NEW TABLE AS after_rows OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.recount_messages();
+CREATE TRIGGER discount_messages AFTER DELETE ON wacta.message
+  REFERENCING OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.discount_messages();
+
+CREATE TYPE wacta.counted_click AS (lead_id bigint, click_id bigint, message_id bigint, message_at timestamptz, project_id integer, template_id integer,
+                                    channel_id integer, action text, clicked_at timestamptz, effective boolean, kind text);
+COMMENT ON TYPE wacta.counted_click IS 'What counts of a click.';
+
+CREATE FUNCTION wacta.last_decisions(clicks wacta.counted_click[], zone text)
+RETURNS TABLE (lead_id bigint, scope text, scope_id integer, clicked date, interested date, not_interested date)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT k.lead_id, s.scope, s.scope_id, max(d.day), max(d.day) FILTER (WHERE k.action = 'interested'), max(d.day) FILTER (WHERE k.action = 'not_interested')
+    FROM unnest($1) k
+   CROSS JOIN LATERAL (SELECT wacta.figures_day(k.clicked_at, $2) AS day) d
+   CROSS JOIN LATERAL (VALUES ('all', 0), ('project', coalesce(k.project_id, 0)), ('template', coalesce(k.template_id, 0))) s(scope, scope_id)
+   WHERE k.effective AND k.kind = 'tap'
+   GROUP BY k.lead_id, s.scope, s.scope_id;
+END
+$$;
+COMMENT ON FUNCTION wacta.last_decisions(wacta.counted_click[], text) IS 'Of each person and scope the days of the last decision, the last yes and the last no.';
+
+CREATE FUNCTION wacta.people_by_day(clicks wacta.counted_click[], zone text, sign integer)
+RETURNS TABLE (day date, scope text, scope_id integer, clickers bigint, interested bigint, not_interested bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT m.day, l.scope, l.scope_id, $3 * count(*) FILTER (WHERE m.what = 1), $3 * count(*) FILTER (WHERE m.what = 2), $3 * count(*) FILTER (WHERE m.what = 3)
+    FROM wacta.last_decisions($1, $2) l CROSS JOIN LATERAL (VALUES (1, l.clicked), (2, l.interested), (3, l.not_interested)) m(what, day)
+   WHERE m.day IS NOT NULL
+   GROUP BY m.day, l.scope, l.scope_id;
+END
+$$;
+COMMENT ON FUNCTION wacta.people_by_day(wacta.counted_click[], text, integer) IS 'How many people count on which day, by all decisions that there are of them; times sign.';
+
+-- A message is answered by the last decision on it, on the day it was enqueued: so each step of its funnel is part of the one before.
+CREATE FUNCTION wacta.answers_by_day(clicks wacta.counted_click[], zone text, sign integer) RETURNS SETOF wacta.funnel
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT wacta.figures_day(l.message_at, $2), coalesce(l.project_id, 0), coalesce(l.template_id, 0), coalesce(l.channel_id, 0), 'answer', l.action, true, $3 * count(*), 0::numeric
+    FROM (SELECT DISTINCT ON (k.lead_id, k.message_id) k.* FROM unnest($1) k
+           WHERE k.effective AND k.kind = 'tap' AND k.message_at IS NOT NULL ORDER BY k.lead_id, k.message_id, k.click_id DESC) l
+   GROUP BY 1, 2, 3, 4, 5, 6;
+END
+$$;
+COMMENT ON FUNCTION wacta.answers_by_day(wacta.counted_click[], text, integer) IS 'How many messages were answered how, by all decisions that there are on them; times sign.';
+
+-- A person's decisions are made under the lock of the lead, so nobody else changes them between the two sums.
+CREATE FUNCTION wacta.count_decisions(before wacta.counted_click[], after wacta.counted_click[], zone text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  people bigint[] := ARRAY(SELECT DISTINCT k.lead_id FROM unnest(before || after) k WHERE k.effective AND k.kind = 'tap');
+  now_there wacta.counted_click[];
+  was_there wacta.counted_click[];
+BEGIN
+  IF people = '{}' THEN
+    RETURN;
+  END IF;
+  now_there := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
+                       FROM wacta.click k WHERE k.lead_id = ANY (people) AND k.effective);
+  was_there := before || ARRAY(SELECT k FROM unnest(now_there) k WHERE NOT EXISTS (SELECT FROM unnest(after) a WHERE (a.lead_id, a.click_id) = (k.lead_id, k.click_id)));
+  INSERT INTO wacta.funnel_delta
+  SELECT a.day, a.project_id, a.template_id, a.channel_id, a.counted, a.state, a.done, sum(a.number), 0
+    FROM (SELECT * FROM wacta.answers_by_day(now_there, zone, 1) UNION ALL SELECT * FROM wacta.answers_by_day(was_there, zone, -1)) a
+   GROUP BY 1, 2, 3, 4, 5, 6, 7
+  HAVING sum(a.number) <> 0;
+  INSERT INTO wacta.audience_delta
+  SELECT p.day, p.scope, p.scope_id, sum(p.clickers), sum(p.interested), sum(p.not_interested)
+    FROM (SELECT * FROM wacta.people_by_day(now_there, zone, 1) UNION ALL SELECT * FROM wacta.people_by_day(was_there, zone, -1)) p
+   GROUP BY p.day, p.scope, p.scope_id
+  HAVING sum(p.clickers) <> 0 OR sum(p.interested) <> 0 OR sum(p.not_interested) <> 0;
+END
+$$;
+COMMENT ON FUNCTION wacta.count_decisions(wacta.counted_click[], wacta.counted_click[], text) IS
+'Counts the people whose decisions have changed, and the messages that they answer, by what there is now and was before.';
+
+CREATE FUNCTION wacta.count_clicks(before wacta.counted_click[], after wacta.counted_click[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  zone text := (SELECT c.time_zone FROM wacta.config c);
+BEGIN
+  INSERT INTO wacta.funnel_delta
+  SELECT wacta.figures_day(k.clicked_at, zone), coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), k.action, k.kind, k.effective, sum(k.sign), 0
+    FROM (SELECT 1 AS sign, a.* FROM unnest(after) a UNION ALL SELECT -1, b.* FROM unnest(before) b) k
+   GROUP BY 1, 2, 3, 4, 5, 6, 7
+  HAVING sum(k.sign) <> 0;
+  PERFORM wacta.count_decisions(before, after, zone);
+END
+$$;
+COMMENT ON FUNCTION wacta.count_clicks(wacta.counted_click[], wacta.counted_click[]) IS 'Counts what a statement has changed of wacta.click.';
+
+CREATE FUNCTION wacta.click_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  before wacta.counted_click[] := '{}';
+  after  wacta.counted_click[] := '{}';
+BEGIN
+  IF TG_OP <> 'INSERT' THEN
+    before := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click FROM before_rows k);
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    after := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click FROM after_rows k);
+  END IF;
+  PERFORM wacta.count_clicks(before, after);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.click_changed() IS 'Trigger: counts clicks.';
+CREATE TRIGGER click_inserted AFTER INSERT ON wacta.click
+  REFERENCING NEW TABLE AS after_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.click_changed();
+CREATE TRIGGER click_updated AFTER UPDATE ON wacta.click
+  REFERENCING NEW TABLE AS after_rows OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.click_changed();
+CREATE TRIGGER click_deleted AFTER DELETE ON wacta.click
+  REFERENCING OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.click_changed();
+
+-- Recounting
+
+CREATE FUNCTION wacta.all_decisions() RETURNS wacta.counted_click[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
+                 FROM wacta.click k WHERE k.effective)
+$$;
+COMMENT ON FUNCTION wacta.all_decisions() IS 'All clicks that changed something.';
+
+CREATE FUNCTION wacta.recount_funnel() RETURNS SETOF wacta.funnel
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT wacta.figures_day(m.enqueued_at, c.time_zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
+         wacta.message_state(m.status), m.accepted_at IS NOT NULL, count(*), coalesce(sum(m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
+    FROM wacta.message m, wacta.config c GROUP BY 1, 2, 3, 4, 5, 6, 7
+  UNION ALL
+  SELECT wacta.figures_day(k.clicked_at, c.time_zone), coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), k.action, k.kind, k.effective, count(*), 0
+    FROM wacta.click k, wacta.config c GROUP BY 1, 2, 3, 4, 5, 6, 7
+  UNION ALL
+  SELECT a.* FROM wacta.config c, LATERAL wacta.answers_by_day(wacta.all_decisions(), c.time_zone, 1) a
+$$;
+COMMENT ON FUNCTION wacta.recount_funnel() IS
+'The counts of wacta.funnel_now from the rows themselves, without those that were archived: for tests, and to rebuild.';
+
+CREATE FUNCTION wacta.recount_audience() RETURNS SETOF wacta.audience
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT p.* FROM wacta.config c, LATERAL wacta.people_by_day(wacta.all_decisions(), c.time_zone, 1) p $$;
+COMMENT ON FUNCTION wacta.recount_audience() IS 'The counts of wacta.audience_now from the clicks themselves.';
+
+CREATE VIEW wacta.funnel_mismatch AS
+  SELECT f.day, f.project_id, f.template_id, f.channel_id, f.counted, f.state, f.done, sum(f.kept)::bigint AS kept, sum(f.there)::bigint AS there
+    FROM (SELECT n.day, n.project_id, n.template_id, n.channel_id, n.counted, n.state, n.done, n.number AS kept, 0 AS there, n.cost FROM wacta.funnel_now n
+          UNION ALL SELECT r.day, r.project_id, r.template_id, r.channel_id, r.counted, r.state, r.done, 0, r.number, -r.cost FROM wacta.recount_funnel() r
+          UNION ALL SELECT a.day, a.project_id, a.template_id, a.channel_id, a.counted, a.state, a.done, 0, a.number, -a.cost FROM wacta.funnel_archive a) f
+   GROUP BY f.day, f.project_id, f.template_id, f.channel_id, f.counted, f.state, f.done
+  HAVING sum(f.kept) <> sum(f.there) OR sum(f.cost) <> 0
+  UNION ALL
+  SELECT p.day, p.scope_id, 0, 0, p.scope, 'people', true, sum(p.kept)::bigint, sum(p.there)::bigint
+    FROM (SELECT n.day, n.scope, n.scope_id, n.clickers AS kept, 0 AS there, n.interested, n.not_interested FROM wacta.audience_now n
+          UNION ALL SELECT r.day, r.scope, r.scope_id, 0, r.clickers, -r.interested, -r.not_interested FROM wacta.recount_audience() r) p
+   GROUP BY p.day, p.scope, p.scope_id
+  HAVING sum(p.kept) <> sum(p.there) OR sum(p.interested) <> 0 OR sum(p.not_interested) <> 0;
+COMMENT ON VIEW wacta.funnel_mismatch IS 'Where the counts are not those of the rows: empty. It reads every message; wacta.rebuild_funnel() is the remedy.';
+
+CREATE FUNCTION wacta.rebuild_funnel() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  LOCK TABLE wacta.message, wacta.click IN SHARE ROW EXCLUSIVE MODE;
+  PERFORM pg_advisory_xact_lock(hashtext('wacta.fold_funnel'));
+  DELETE FROM wacta.funnel;
+  DELETE FROM wacta.funnel_delta;
+  DELETE FROM wacta.audience;
+  DELETE FROM wacta.audience_delta;
+  INSERT INTO wacta.funnel SELECT * FROM wacta.recount_funnel();
+  INSERT INTO wacta.audience SELECT * FROM wacta.recount_audience();
+END
+$$;
+COMMENT ON FUNCTION wacta.rebuild_funnel() IS
+'Counts all messages and clicks anew: for a database that was filled with triggers switched off, and after a change of the time zone.';
+
+CREATE FUNCTION wacta.figures_outdated() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM wacta.rebuild_funnel();
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.figures_outdated() IS 'Trigger: another time zone has other days, and an emptied table no rows.';
+CREATE TRIGGER figures_outdated AFTER TRUNCATE ON wacta.message FOR EACH STATEMENT EXECUTE FUNCTION wacta.figures_outdated();
+CREATE TRIGGER figures_outdated AFTER TRUNCATE ON wacta.click FOR EACH STATEMENT EXECUTE FUNCTION wacta.figures_outdated();
+-- (INSERT: a restored row takes the place of the seeded one)
+CREATE TRIGGER figures_outdated AFTER INSERT ON wacta.config FOR EACH ROW EXECUTE FUNCTION wacta.figures_outdated();
+CREATE TRIGGER figures_outdated_by_zone AFTER UPDATE OF time_zone ON wacta.config
+  FOR EACH ROW WHEN (NEW.time_zone <> OLD.time_zone) EXECUTE FUNCTION wacta.figures_outdated();
+
+-- Folding. One at a time, and only what a snapshot sees as committed; who reads meanwhile sees all of it in one place or the other.
+CREATE FUNCTION wacta.fold_funnel(max integer DEFAULT 100000) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  folded bigint;
+  people bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('wacta.fold_funnel')) THEN
+    RETURN 0;
+  END IF;
+  WITH gone AS (
+    DELETE FROM wacta.funnel_delta d WHERE d.ctid = ANY (ARRAY(SELECT x.ctid FROM wacta.funnel_delta x LIMIT max)) RETURNING d.*
+  ), added AS (
+    INSERT INTO wacta.funnel AS f
+    SELECT g.day, g.project_id, g.template_id, g.channel_id, g.counted, g.state, g.done, sum(g.number), sum(g.cost) FROM gone g GROUP BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (day, project_id, template_id, channel_id, counted, state, done)
+    DO UPDATE SET number = f.number + excluded.number, cost = f.cost + excluded.cost)
+  SELECT count(*) INTO folded FROM gone;
+  WITH gone AS (
+    DELETE FROM wacta.audience_delta d WHERE d.ctid = ANY (ARRAY(SELECT x.ctid FROM wacta.audience_delta x LIMIT max)) RETURNING d.*
+  ), added AS (
+    INSERT INTO wacta.audience AS a
+    SELECT g.day, g.scope, g.scope_id, sum(g.clickers), sum(g.interested), sum(g.not_interested) FROM gone g GROUP BY 1, 2, 3
+    ON CONFLICT (day, scope, scope_id)
+    DO UPDATE SET clickers = a.clickers + excluded.clickers, interested = a.interested + excluded.interested, not_interested = a.not_interested + excluded.not_interested)
+  SELECT count(*) INTO people FROM gone;
+  RETURN folded + people;
+END
+$$;
+COMMENT ON FUNCTION wacta.fold_funnel(integer) IS
+'Adds up to max rows of wacta.funnel_delta and of wacta.audience_delta to wacta.funnel and wacta.audience; returns how many. The
+figures are the same before and after. Another session at it: 0.';
