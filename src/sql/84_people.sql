@@ -5,9 +5,18 @@
 -- change, and they stay heap-only.
 CREATE INDEX message_trouble ON wacta.message (enqueued_at) WHERE reason IS NOT NULL;
 
--- Staff type the beginning of a number, or of any word of a name. Full text finds words by their beginnings without another extension.
+-- Staff type the beginning of a number, or of any word of a name. A tsvector finds words by their beginnings without another extension;
+-- the words are split here, for the parser of full text drops what looks like a tag or an address.
+CREATE FUNCTION wacta.name_words(name text) RETURNS tsvector
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN array_to_tsvector(array_remove(string_to_array(wacta.plain_words(name), ' '), ''));
+END
+$$;
+COMMENT ON FUNCTION wacta.name_words(text) IS 'The words of a name, to be searched for.';
 CREATE INDEX lead_identity_beginning ON wacta.lead_identity (value text_pattern_ops) WHERE kind = 'phone';
-CREATE INDEX lead_words ON wacta.lead USING gin (to_tsvector('simple'::regconfig, name));
+CREATE INDEX lead_words ON wacta.lead USING gin (wacta.name_words(name));
 
 -- Views
 
@@ -46,13 +55,12 @@ COMMENT ON VIEW wacta.lead_list IS 'Leads with their number and project, as the 
 -- Search
 
 CREATE FUNCTION wacta.name_query(wanted text) RETURNS tsquery
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  -- a quoted word is no operator, whatever is in it
-  SELECT to_tsquery('simple', string_agg(format('''%s'':*', replace(replace(w, '\', ''), '''', '''''')), ' & '))
-    FROM regexp_split_to_table(left($1, 300), '\s+') w WHERE w ~ '[^\\\s]'
+  -- nothing but letters and digits is left of a word, so that it is no operator
+  SELECT string_agg(format('''%s'':*', w), ' & ')::tsquery FROM string_to_table(wacta.plain_words($1), ' ') w WHERE w <> ''
 $$;
-COMMENT ON FUNCTION wacta.name_query(text) IS 'A full-text query for names in which each of these words is the beginning of one.';
+COMMENT ON FUNCTION wacta.name_query(text) IS 'A query for names in which each of these words is the beginning of one; NULL: there are no words.';
 
 CREATE FUNCTION wacta.number_beginnings(typed text) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -85,7 +93,7 @@ BEGIN
      ORDER BY l.lead_id DESC LIMIT max;
   ELSE
     RETURN QUERY SELECT l.lead_id FROM wacta.lead l
-     WHERE to_tsvector('simple'::regconfig, l.name) @@ words
+     WHERE wacta.name_words(l.name) @@ words
        AND (before IS NULL OR l.lead_id < before) AND (project IS NULL OR l.project_id = project) AND l.forgotten_at IS NULL
      ORDER BY l.lead_id DESC LIMIT max;
   END IF;
