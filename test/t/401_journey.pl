@@ -22,7 +22,7 @@ for my $provider ('meta', 'tata')
 
 	# --- The template leaves, and the provider's webhooks come back
 	$site->wait_sql(q(SELECT count(*) FROM wacta.message WHERE status = 'read'), '2', 'sent, delivered and read are told by webhook');
-	is($site->sql('SELECT count(*) FROM wacta.message WHERE wamid IS NOT NULL AND sent_at IS NOT NULL AND delivered_at IS NOT NULL'),
+	$site->wait_sql('SELECT count(*) FROM wacta.message WHERE wamid IS NOT NULL AND sent_at IS NOT NULL AND delivered_at IS NOT NULL',
 		'2', 'with their times and the wamid');
 	is($site->sql('SELECT count(*) FROM wacta.inbox WHERE NOT proved OR errors <> \'[]\''), '0', 'every webhook was proved and applied');
 
