@@ -92,6 +92,26 @@ END
 $$;
 COMMENT ON FUNCTION wacta_http.figures_of(wacta_http.people_filter, date) IS 'The rows of wacta.figures from a day on, of one project or template if they are named.';
 
+-- People are counted on the day of their last decision, as the cards count them; for a project and a template at once, which have no
+-- such count, those that answered the messages of the day.
+CREATE FUNCTION wacta_http.people_by_day(f wacta_http.people_filter, since date) RETURNS TABLE (day date, clicked bigint, interested bigint, not_interested bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  wanted    text := CASE WHEN f.project IS NOT NULL THEN 'project' WHEN f.template IS NOT NULL THEN 'template' ELSE 'all' END;
+  wanted_id integer := CASE wanted WHEN 'all' THEN 0 WHEN 'project' THEN (SELECT p.project_id FROM wacta.project p WHERE p.name = f.project)
+                                   ELSE wacta_http.template_number(f.template) END;
+BEGIN
+  IF f.project IS NOT NULL AND f.template IS NOT NULL THEN
+    RETURN QUERY SELECT x.day, x.clicked, x.interested, x.not_interested FROM wacta_http.figures_of(f, since) x;
+  ELSE
+    RETURN QUERY SELECT a.day, a.clickers, a.interested, a.not_interested FROM wacta.audience_now a
+     WHERE a.day >= since AND (a.scope, a.scope_id) = (wanted, wanted_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.people_by_day(wacta_http.people_filter, date) IS 'Who decided on each day, of one project or template if they are named.';
+
 -- One row a day, the days of the period and as many before it: what the chart shows and the trends compare.
 CREATE FUNCTION wacta_http.series(f wacta_http.people_filter) RETURNS TABLE (day date, current boolean, sent bigint, clicked bigint, interested bigint, not_interested bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -100,7 +120,9 @@ AS $$
          coalesce(sum(v.interested), 0)::bigint, coalesce(sum(v.not_interested), 0)::bigint
     FROM (SELECT wacta.figures_since(2 * $1.days + 1) AS first) s
    CROSS JOIN generate_series(0, 2 * $1.days + 1) n
-    LEFT JOIN wacta_http.figures_of($1, wacta.figures_since(2 * $1.days + 1)) v ON v.day = s.first + n
+    LEFT JOIN (SELECT x.day, x.sent, 0 AS clicked, 0 AS interested, 0 AS not_interested FROM wacta_http.figures_of($1, wacta.figures_since(2 * $1.days + 1)) x
+               UNION ALL
+               SELECT p.day, 0, p.clicked, p.interested, p.not_interested FROM wacta_http.people_by_day($1, wacta.figures_since(2 * $1.days + 1)) p) v ON v.day = s.first + n
    GROUP BY s.first, n ORDER BY n
 $$;
 COMMENT ON FUNCTION wacta_http.series(wacta_http.people_filter) IS 'The figures of each day of a period, and of as many days before it (current: no).';
@@ -382,7 +404,7 @@ AS $$
      FROM wacta.examine_outbox() c ORDER BY c.channel_id LIMIT 10)
   UNION ALL
   (SELECT false, 'Template ' || t.name, concat_ws('; ', lower(t.status), 'held: ' || t.held_reason)
-     FROM wacta.template t WHERE t.status <> 'APPROVED' OR t.held_reason IS NOT NULL ORDER BY t.template_id DESC LIMIT 10)
+     FROM wacta.template t WHERE t.status NOT IN ('APPROVED', 'DRAFT', 'SUBMITTED', 'PENDING') OR t.held_reason IS NOT NULL ORDER BY t.template_id DESC LIMIT 10)
 $$;
 COMMENT ON FUNCTION wacta_http.health_facts() IS 'What keeps messages flowing, and whether it is well: couriers, queue, webhooks, senders, templates.';
 
