@@ -137,51 +137,48 @@ CREATE TYPE wacta.counted_click AS (lead_id bigint, click_id bigint, message_id 
                                     channel_id integer, action text, clicked_at timestamptz, effective boolean, kind text);
 COMMENT ON TYPE wacta.counted_click IS 'What counts of a click.';
 
-CREATE FUNCTION wacta.last_decisions(clicks wacta.counted_click[], zone text)
-RETURNS TABLE (lead_id bigint, scope text, scope_id integer, clicked date, interested date, not_interested date)
+-- What counts of people: each on the day of the last decision, over all, on a project, and with a template.
+CREATE FUNCTION wacta.people_by_day(now_there wacta.counted_click[], was_there wacta.counted_click[], zone text) RETURNS SETOF wacta.audience
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN QUERY
-  SELECT k.lead_id, s.scope, s.scope_id, max(d.day), max(d.day) FILTER (WHERE k.action = 'interested'), max(d.day) FILTER (WHERE k.action = 'not_interested')
-    FROM unnest($1) k
-   CROSS JOIN LATERAL (SELECT wacta.figures_day(k.clicked_at, $2) AS day) d
-   CROSS JOIN LATERAL (VALUES ('all', 0), ('project', coalesce(k.project_id, 0)), ('template', coalesce(k.template_id, 0))) s(scope, scope_id)
-   WHERE k.effective AND k.kind = 'tap'
-   GROUP BY k.lead_id, s.scope, s.scope_id;
-END
-$$;
-COMMENT ON FUNCTION wacta.last_decisions(wacta.counted_click[], text) IS 'Of each person and scope the days of the last decision, the last yes and the last no.';
-
-CREATE FUNCTION wacta.people_by_day(clicks wacta.counted_click[], zone text, sign integer)
-RETURNS TABLE (day date, scope text, scope_id integer, clickers bigint, interested bigint, not_interested bigint)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN QUERY
-  SELECT m.day, l.scope, l.scope_id, $3 * count(*) FILTER (WHERE m.what = 1), $3 * count(*) FILTER (WHERE m.what = 2), $3 * count(*) FILTER (WHERE m.what = 3)
-    FROM wacta.last_decisions($1, $2) l CROSS JOIN LATERAL (VALUES (1, l.clicked), (2, l.interested), (3, l.not_interested)) m(what, day)
+  SELECT m.day, l.scope, l.scope_id, sum(l.sign) FILTER (WHERE m.what = 1), sum(l.sign) FILTER (WHERE m.what = 2), sum(l.sign) FILTER (WHERE m.what = 3)
+    FROM (SELECT k.sign, s.scope, s.scope_id, max(k.day) AS clicked,
+                 max(k.day) FILTER (WHERE k.action = 'interested') AS interested, max(k.day) FILTER (WHERE k.action = 'not_interested') AS not_interested
+            FROM (SELECT 1 AS sign, n.lead_id, n.project_id, n.template_id, n.action, wacta.figures_day(n.clicked_at, zone) AS day
+                    FROM unnest(now_there) n WHERE n.effective AND n.kind = 'tap'
+                  UNION ALL
+                  SELECT -1, w.lead_id, w.project_id, w.template_id, w.action, wacta.figures_day(w.clicked_at, zone)
+                    FROM unnest(was_there) w WHERE w.effective AND w.kind = 'tap') k
+           CROSS JOIN LATERAL (VALUES ('all', 0), ('project', coalesce(k.project_id, 0)), ('template', coalesce(k.template_id, 0))) s(scope, scope_id)
+           GROUP BY k.sign, k.lead_id, s.scope, s.scope_id) l
+   CROSS JOIN LATERAL (VALUES (1, l.clicked), (2, l.interested), (3, l.not_interested)) m(what, day)
    WHERE m.day IS NOT NULL
    GROUP BY m.day, l.scope, l.scope_id;
 END
 $$;
-COMMENT ON FUNCTION wacta.people_by_day(wacta.counted_click[], text, integer) IS 'How many people count on which day, by all decisions that there are of them; times sign.';
+COMMENT ON FUNCTION wacta.people_by_day(wacta.counted_click[], wacta.counted_click[], text) IS
+'How many people count on which day by the clicks that are there, less those by the clicks that were.';
 
 -- A message is answered by the last decision on it, on the day it was enqueued: so each step of its funnel is part of the one before.
-CREATE FUNCTION wacta.answers_by_day(clicks wacta.counted_click[], zone text, sign integer) RETURNS SETOF wacta.funnel
+CREATE FUNCTION wacta.answers_by_day(now_there wacta.counted_click[], was_there wacta.counted_click[], zone text) RETURNS SETOF wacta.funnel
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN QUERY
-  SELECT wacta.figures_day(l.message_at, $2), coalesce(l.project_id, 0), coalesce(l.template_id, 0), coalesce(l.channel_id, 0), 'answer', l.action, true, $3 * count(*), 0::numeric
-    FROM (SELECT DISTINCT ON (k.lead_id, k.message_id) k.* FROM unnest($1) k
-           WHERE k.effective AND k.kind = 'tap' AND k.message_at IS NOT NULL ORDER BY k.lead_id, k.message_id, k.click_id DESC) l
-   GROUP BY 1, 2, 3, 4, 5, 6;
+  SELECT wacta.figures_day(l.message_at, zone), coalesce(l.project_id, 0), coalesce(l.template_id, 0), coalesce(l.channel_id, 0), 'answer', l.action, true, sum(l.sign), 0::numeric
+    FROM (SELECT DISTINCT ON (k.sign, k.lead_id, k.message_id) k.*
+            FROM (SELECT 1 AS sign, n.* FROM unnest(now_there) n UNION ALL SELECT -1, w.* FROM unnest(was_there) w) k
+           WHERE k.effective AND k.kind = 'tap' AND k.message_at IS NOT NULL ORDER BY k.sign, k.lead_id, k.message_id, k.click_id DESC) l
+   GROUP BY 1, 2, 3, 4, 5, 6
+  HAVING sum(l.sign) <> 0;
 END
 $$;
-COMMENT ON FUNCTION wacta.answers_by_day(wacta.counted_click[], text, integer) IS 'How many messages were answered how, by all decisions that there are on them; times sign.';
+COMMENT ON FUNCTION wacta.answers_by_day(wacta.counted_click[], wacta.counted_click[], text) IS
+'How many messages are answered how by the clicks that are there, less those by the clicks that were.';
 
--- A person's decisions are made under the lock of the lead, so nobody else changes them between the two sums.
+-- A person's decisions are made under the lock of the lead, so nobody else changes them meanwhile.
 CREATE FUNCTION wacta.count_decisions(before wacta.counted_click[], after wacta.counted_click[], zone text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -196,16 +193,10 @@ BEGIN
   now_there := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
                        FROM wacta.click k WHERE k.lead_id = ANY (people) AND k.effective);
   was_there := before || ARRAY(SELECT k FROM unnest(now_there) k WHERE NOT EXISTS (SELECT FROM unnest(after) a WHERE (a.lead_id, a.click_id) = (k.lead_id, k.click_id)));
-  INSERT INTO wacta.funnel_delta
-  SELECT a.day, a.project_id, a.template_id, a.channel_id, a.counted, a.state, a.done, sum(a.number), 0
-    FROM (SELECT * FROM wacta.answers_by_day(now_there, zone, 1) UNION ALL SELECT * FROM wacta.answers_by_day(was_there, zone, -1)) a
-   GROUP BY 1, 2, 3, 4, 5, 6, 7
-  HAVING sum(a.number) <> 0;
+  INSERT INTO wacta.funnel_delta SELECT * FROM wacta.answers_by_day(now_there, was_there, zone);
   INSERT INTO wacta.audience_delta
-  SELECT p.day, p.scope, p.scope_id, sum(p.clickers), sum(p.interested), sum(p.not_interested)
-    FROM (SELECT * FROM wacta.people_by_day(now_there, zone, 1) UNION ALL SELECT * FROM wacta.people_by_day(was_there, zone, -1)) p
-   GROUP BY p.day, p.scope, p.scope_id
-  HAVING sum(p.clickers) <> 0 OR sum(p.interested) <> 0 OR sum(p.not_interested) <> 0;
+  SELECT p.day, p.scope, p.scope_id, coalesce(p.clickers, 0), coalesce(p.interested, 0), coalesce(p.not_interested, 0)
+    FROM wacta.people_by_day(now_there, was_there, zone) p WHERE p.clickers <> 0 OR p.interested <> 0 OR p.not_interested <> 0;
 END
 $$;
 COMMENT ON FUNCTION wacta.count_decisions(wacta.counted_click[], wacta.counted_click[], text) IS
@@ -272,14 +263,17 @@ AS $$
   SELECT wacta.figures_day(k.clicked_at, c.time_zone), coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), k.action, k.kind, k.effective, count(*), 0
     FROM wacta.click k, wacta.config c GROUP BY 1, 2, 3, 4, 5, 6, 7
   UNION ALL
-  SELECT a.* FROM wacta.config c, LATERAL wacta.answers_by_day(wacta.all_decisions(), c.time_zone, 1) a
+  SELECT a.* FROM wacta.config c, LATERAL wacta.answers_by_day(wacta.all_decisions(), '{}', c.time_zone) a
 $$;
 COMMENT ON FUNCTION wacta.recount_funnel() IS
 'The counts of wacta.funnel_now from the rows themselves, without those that were archived: for tests, and to rebuild.';
 
 CREATE FUNCTION wacta.recount_audience() RETURNS SETOF wacta.audience
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT p.* FROM wacta.config c, LATERAL wacta.people_by_day(wacta.all_decisions(), c.time_zone, 1) p $$;
+AS $$
+  SELECT p.day, p.scope, p.scope_id, coalesce(p.clickers, 0), coalesce(p.interested, 0), coalesce(p.not_interested, 0)
+    FROM wacta.config c, LATERAL wacta.people_by_day(wacta.all_decisions(), '{}', c.time_zone) p
+$$;
 COMMENT ON FUNCTION wacta.recount_audience() IS 'The counts of wacta.audience_now from the clicks themselves.';
 
 CREATE VIEW wacta.funnel_mismatch AS
