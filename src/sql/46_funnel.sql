@@ -76,62 +76,20 @@ LANGUAGE sql STABLE
 AS $$ SELECT ($1 AT TIME ZONE $2)::date $$;
 COMMENT ON FUNCTION wacta.figures_day(timestamptz, text) IS 'The day on which something counts.';
 
+-- In C (src/funnel.c), for the courier waits for it. A claim moves nothing: queued and sending are one state here.
 CREATE FUNCTION wacta.count_messages() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  zone text := (SELECT c.time_zone FROM wacta.config c);
-BEGIN
-  INSERT INTO wacta.funnel_delta
-  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
-         wacta.message_state(m.status), m.accepted_at IS NOT NULL, count(*), coalesce(sum(m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
-    FROM after_rows m GROUP BY 1, 2, 3, 4, 5, 6, 7;
-  RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION wacta.count_messages() IS 'Trigger: counts inserted messages.';
-
--- Most updates change nothing that counts, and those of a batch the same for all: what is left is a few rows.
-CREATE FUNCTION wacta.recount_messages() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  zone text := (SELECT c.time_zone FROM wacta.config c);
-BEGIN
-  INSERT INTO wacta.funnel_delta
-  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
-         wacta.message_state(m.status), m.accepted_at IS NOT NULL, sum(m.sign), coalesce(sum(m.sign * m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
-    FROM (SELECT 1 AS sign, a.enqueued_at, a.project_id, a.template_id, a.channel_id, a.purpose, a.status, a.accepted_at, a.cost FROM after_rows a
-          UNION ALL
-          SELECT -1, b.enqueued_at, b.project_id, b.template_id, b.channel_id, b.purpose, b.status, b.accepted_at, b.cost FROM before_rows b) m
-   GROUP BY 1, 2, 3, 4, 5, 6, 7
-  HAVING sum(m.sign) <> 0 OR coalesce(sum(m.sign * m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0) <> 0;
-  RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION wacta.recount_messages() IS 'Trigger: counts updated messages.';
-
-CREATE FUNCTION wacta.discount_messages() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  zone text := (SELECT c.time_zone FROM wacta.config c);
-BEGIN
-  INSERT INTO wacta.funnel_delta
-  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
-         wacta.message_state(m.status), m.accepted_at IS NOT NULL, -count(*), -coalesce(sum(m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
-    FROM before_rows m GROUP BY 1, 2, 3, 4, 5, 6, 7;
-  RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION wacta.discount_messages() IS 'Trigger: counts deleted messages out.';
-
+LANGUAGE C AS 'MODULE_PATHNAME', 'wacta_count_messages';
+COMMENT ON FUNCTION wacta.count_messages() IS 'Trigger: counts what a statement does to messages.';
 CREATE TRIGGER count_messages AFTER INSERT ON wacta.message
   REFERENCING NEW TABLE AS after_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.count_messages();
-CREATE TRIGGER recount_messages AFTER UPDATE ON wacta.message
-  REFERENCING NEW TABLE AS after_rows OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.recount_messages();
+CREATE TRIGGER count_moved_message AFTER UPDATE ON wacta.message FOR EACH ROW
+  WHEN ((OLD.status <> NEW.status AND (OLD.status <> 'queued' OR NEW.status <> 'sending')) OR (OLD.accepted_at IS NULL) <> (NEW.accepted_at IS NULL)
+        OR (NEW.accepted_at IS NOT NULL AND OLD.cost IS DISTINCT FROM NEW.cost) OR OLD.enqueued_at <> NEW.enqueued_at OR OLD.purpose <> NEW.purpose
+        OR OLD.channel_id <> NEW.channel_id OR OLD.template_id IS DISTINCT FROM NEW.template_id OR OLD.project_id IS DISTINCT FROM NEW.project_id)
+  EXECUTE FUNCTION wacta.count_messages();
+CREATE TRIGGER count_moved_messages AFTER UPDATE ON wacta.message FOR EACH STATEMENT EXECUTE FUNCTION wacta.count_messages();
 CREATE TRIGGER discount_messages AFTER DELETE ON wacta.message
-  REFERENCING OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.discount_messages();
+  REFERENCING OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.count_messages();
 
 CREATE TYPE wacta.counted_click AS (lead_id bigint, click_id bigint, message_id bigint, message_at timestamptz, project_id integer, template_id integer,
                                     channel_id integer, action text, clicked_at timestamptz, effective boolean, kind text);
