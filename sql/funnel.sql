@@ -81,12 +81,12 @@ SELECT pg_temp.check() AS mended;
 -- A trigger of the site's own runs statements in the midst of others, some of them undone: each sum belongs to who has made it
 CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  UPDATE wacta.message SET status = 'read' WHERE lead_id <> NEW.lead_id AND status <> 'read' AND message_id % 2 = 0;
   BEGIN
     UPDATE wacta.message SET status = 'delivered' WHERE lead_id <> NEW.lead_id;
     RAISE EXCEPTION 'undone';
   EXCEPTION WHEN raise_exception THEN NULL;
   END;
+  UPDATE wacta.message SET status = 'read' WHERE lead_id <> NEW.lead_id AND status <> 'read' AND message_id % 2 = 0;
   BEGIN
     UPDATE wacta.message SET status = 'cancelled', reason = 'meddled with' WHERE lead_id <> NEW.lead_id AND message_id % 2 = 1;
   EXCEPTION WHEN raise_exception THEN NULL;

@@ -2,7 +2,7 @@
 (function () {
   'use strict';
   var PERIOD = 10000, main = document.getElementById('main'), live = document.getElementById('live');
-  var reasons = JSON.parse(main.getAttribute('data-reasons') || '{}'), busy = false, ended = false;
+  var reasons = JSON.parse(main.getAttribute('data-reasons') || '{}'), busy = false, ended = false, tag = '';
 
   // Said once, when it changes: a screen reader reads this line aloud.
   function say(text, bad) {
@@ -50,9 +50,11 @@
   function refresh() {
     if (busy || ended || document.hidden) return Promise.resolve();
     busy = true;
-    return fetch(location.pathname + location.search, { credentials: 'same-origin', cache: 'no-store' }).then(function (answer) {
+    return fetch(location.pathname + location.search, { credentials: 'same-origin', cache: 'no-store', headers: tag ? { 'If-None-Match': tag } : {} }).then(function (answer) {
+      if (answer.status === 304) { say('Live', false); return; }
       if (answer.status === 401) { ended = true; say('You have been signed out. Load this page again to sign in.', true); return; }
       if (!answer.ok) throw new Error(answer.status);
+      tag = answer.headers.get('ETag') || '';
       return answer.text().then(function (text) {
         show(new DOMParser().parseFromString(text, 'text/html'));
         say('Live', false);
@@ -60,21 +62,31 @@
     }).catch(function () { say('The server cannot be reached. Trying again.', true); }).then(function () { busy = false; });
   }
 
-  function words(answer) { return reasons[answer.reason] || answer.reason || answer.message || 'The server refused it.'; }
+  function words(answer) {
+    var gates = (answer.gates || []).map(function (g) { return g.gate.replace(/_/g, ' ') + ' (' + g.detail + ')'; }).join('; ');
+    return (reasons[answer.reason] || answer.reason || answer.message || 'The server refused it.') + (gates ? '. In the way: ' + gates : '');
+  }
+  function outcome(answer, body) {
+    if (!answer.ok) return 'Not done: ' + words(body);
+    return body.result ? 'Noted' + (body.next_at ? ', to be called again' : '') : 'Queued';
+  }
 
+  // Send, and what came of a call: the same forms, without leaving the page.
   main.addEventListener('submit', function (event) {
-    var form = event.target, button, result;
-    if (!form.hasAttribute('data-send')) return;
+    var form = event.target, button, result, fields;
+    if (!form.hasAttribute('data-act')) return;
     event.preventDefault();
-    button = form.querySelector('button');
+    button = event.submitter || form.querySelector('button');
     result = form.parentNode.querySelector('[data-keep]');
-    button.setAttribute('aria-disabled', 'true');
-    result.textContent = 'Sending…';
     if (form.sending) return;
     form.sending = true;
-    fetch(form.action, { method: 'POST', body: new URLSearchParams(new FormData(form)), credentials: 'same-origin', headers: { Accept: 'application/json' } })
-      .then(function (answer) { return answer.json().then(function (body) { result.textContent = answer.ok ? 'Queued' : 'Not sent: ' + words(body); }); })
-      .catch(function () { result.textContent = 'Not sent: the server cannot be reached.'; })
+    fields = new URLSearchParams(new FormData(form));
+    if (button.name) fields.set(button.name, button.value);
+    button.setAttribute('aria-disabled', 'true');
+    result.textContent = 'Sending…';
+    fetch(form.action, { method: 'POST', body: fields, credentials: 'same-origin', headers: { Accept: 'application/json' } })
+      .then(function (answer) { return answer.json().then(function (body) { result.textContent = outcome(answer, body); }); })
+      .catch(function () { result.textContent = 'Not done: the server cannot be reached.'; })
       .then(function () { form.sending = false; button.removeAttribute('aria-disabled'); return refresh(); });
   });
 

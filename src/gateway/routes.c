@@ -31,6 +31,9 @@ enum
 	FN_WEBHOOK_WHATSAPP,
 	FN_WEBHOOK_IVR,
 	FN_DASHBOARD,
+	FN_PEOPLE,
+	FN_PEOPLE_CSV,
+	FN_RECORD_CALL,
 	FN_LOGIN,
 	FN_LOGOUT,
 	FN_HEALTH
@@ -85,8 +88,23 @@ static const ApiFunction functions[] = {
 	},
 	[FN_DASHBOARD] = {
 		"dashboard",
-		"SELECT wacta_api.dashboard(days => $1)",
-		INPUT_ARGS, OUTPUT_BYTES, SHARE_STAFF, 1, {"days"}
+		"SELECT wacta_api.dashboard(days => $1, project => $2, template => $3, lead => $4)",
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_STAFF, 4, {"days", "project", "template", "lead"}
+	},
+	[FN_PEOPLE] = {
+		"people",
+		"SELECT wacta_api.people(show => $1, q => $2, days => $3, project => $4, template => $5, after => $6)",
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_STAFF, 6, {"show", "q", "days", "project", "template", "after"}
+	},
+	[FN_PEOPLE_CSV] = {
+		"people_csv",
+		"SELECT wacta_api.people_csv(show => $1, q => $2, days => $3, project => $4, template => $5)",
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_STAFF, 5, {"show", "q", "days", "project", "template"}
+	},
+	[FN_RECORD_CALL] = {
+		"record_call",
+		"SELECT wacta_api.record_call(lead_id => $1, result => $2, note => $3)",
+		INPUT_ARGS, OUTPUT_JSON, SHARE_LEAD, 3, {"lead_id", "result", "note"}
 	},
 	[FN_LOGIN] = {
 		"login",
@@ -118,7 +136,10 @@ static const Route routes[] = {
 	{"/webhook/whatsapp/integration/messages", NULL, FN(WEBHOOK_WHATSAPP), ROUTE_WEBHOOK},
 	{"/webhook/whatsapp/integration", FN(CHALLENGE), FN(WEBHOOK_WHATSAPP), ROUTE_WEBHOOK},
 	{"/webhook/ivr/{source}", FN(WEBHOOK_IVR), FN(WEBHOOK_IVR), ROUTE_WEBHOOK | ROUTE_GET_WRITES},
+	{"/record-call", NULL, FN(RECORD_CALL), 0},
 	{"/whatsapp-interactive", FN(DASHBOARD), NULL, ROUTE_PAGE},
+	{"/whatsapp-interactive/people", FN(PEOPLE), NULL, ROUTE_PAGE},
+	{"/whatsapp-interactive/people.csv", FN(PEOPLE_CSV), NULL, ROUTE_PAGE},
 	{"/login", FN(DASHBOARD), FN(LOGIN), ROUTE_PAGE | ROUTE_SESSION},
 	{"/logout", NULL, FN(LOGOUT), ROUTE_PAGE | ROUTE_SESSION},
 	{"/health", FN(HEALTH), NULL, ROUTE_NO_LIMIT},

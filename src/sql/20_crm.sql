@@ -201,9 +201,11 @@ COMMENT ON COLUMN wacta.staff.role IS 'The database role that a session of their
 -- Functions on projects and leads
 
 CREATE FUNCTION wacta.time_zone(project_id integer) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce((SELECT p.time_zone FROM wacta.project p WHERE p.project_id = $1), c.time_zone) FROM wacta.config c
+BEGIN
+  RETURN (SELECT coalesce((SELECT p.time_zone FROM wacta.project p WHERE p.project_id = $1), c.time_zone) FROM wacta.config c);
+END
 $$;
 COMMENT ON FUNCTION wacta.time_zone(integer) IS 'The project''s time zone, or the configured one.';
 
@@ -418,17 +420,19 @@ COMMENT ON FUNCTION wacta.add_note(bigint, text, text, timestamptz) IS
 'Adds a dated note in the project''s time zone; false when the same ref is noted already.';
 
 CREATE FUNCTION wacta.next_sales_time(project_id integer, not_before timestamptz) RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  zone text := wacta.time_zone($1);
+  p    record;
+BEGIN
+  SELECT coalesce(max(x.sales_days), '{1,2,3,4,5,6}') AS days, coalesce(max(x.sales_from), '10:00') AS opens, coalesce(max(x.sales_to), '19:00') AS closes
+    INTO p FROM wacta.project x WHERE x.project_id = $1;
   -- the first moment at or after not_before within the hours of a sales day, in the project's zone
-  SELECT min(greatest(not_before, (day + p.sales_from) AT TIME ZONE z.zone))
-    FROM (SELECT coalesce(sales_days, '{1,2,3,4,5,6}') AS sales_days, coalesce(sales_from, '10:00') AS sales_from,
-                 coalesce(sales_to, '19:00') AS sales_to
-            FROM (SELECT 1) one LEFT JOIN wacta.project p ON p.project_id = next_sales_time.project_id) p,
-         LATERAL (SELECT wacta.time_zone(next_sales_time.project_id) AS zone) z,
-         LATERAL (SELECT (not_before AT TIME ZONE z.zone)::date + n AS day FROM generate_series(0, 8) n) d
-   WHERE extract(isodow FROM day)::integer = ANY (p.sales_days)
-     AND (day + p.sales_to) AT TIME ZONE z.zone > not_before
+  RETURN (SELECT min(greatest($2, (d.day + p.opens) AT TIME ZONE zone))
+            FROM (SELECT ($2 AT TIME ZONE zone)::date + n AS day FROM generate_series(0, 8) n) d
+           WHERE extract(isodow FROM d.day)::integer = ANY (p.days) AND (d.day + p.closes) AT TIME ZONE zone > $2);
+END
 $$;
 COMMENT ON FUNCTION wacta.next_sales_time(integer, timestamptz) IS 'The first moment of the project''s sales hours that is not before the time given.';
 

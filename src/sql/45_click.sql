@@ -185,8 +185,8 @@ COMMENT ON FUNCTION wacta.decide(bigint, bigint, text, text, boolean, jsonb, tim
 effect; the opposite one stands. A withdrawn consent comes back only by an explicit yes. decided_at: by the provider''s clock; NULL: now.';
 
 CREATE FUNCTION wacta.decision_note(decision text, via text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT format(CASE $2 WHEN 'call' THEN 'Pressed the key for ''%s'' in a call' WHEN 'staff' THEN 'Told staff ''%s''' ELSE 'Clicked ''%s'' via WhatsApp' END, $1) $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ BEGIN RETURN format(CASE $2 WHEN 'call' THEN 'Pressed the key for ''%s'' in a call' WHEN 'staff' THEN 'Told staff ''%s''' ELSE 'Clicked ''%s'' via WhatsApp' END, $1); END $$;
 COMMENT ON FUNCTION wacta.decision_note(text, text) IS 'What the log of a lead says of a decision.';
 
 CREATE FUNCTION wacta.on_interested(lead_id bigint, project_id integer, without_consent boolean, via text, evidence jsonb, decided_at timestamptz) RETURNS void

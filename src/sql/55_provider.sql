@@ -268,10 +268,12 @@ COMMENT ON FUNCTION wacta.plan_kind(text, integer, integer, integer, text, jsonb
 
 -- Whom the provider is to send to: the phone, or the business-scoped user id where no number is known.
 CREATE FUNCTION wacta.recipient(lead_id bigint, OUT kind text, OUT value text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT i.kind, i.value FROM wacta.lead_identity i
-   WHERE i.lead_id = $1 AND i.kind IN ('phone', 'user_id') ORDER BY i.kind, i.created_at LIMIT 1
+BEGIN
+  SELECT i.kind, i.value INTO kind, value FROM wacta.lead_identity i
+   WHERE i.lead_id = $1 AND i.kind IN ('phone', 'user_id') ORDER BY i.kind, i.created_at LIMIT 1;
+END
 $$;
 COMMENT ON FUNCTION wacta.recipient(bigint) IS 'How a person is reached: by phone, or by user id; NULL: not at all.';
 

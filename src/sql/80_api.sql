@@ -253,6 +253,29 @@ What the front door calls for each GET and HEAD of a link, beside the answer: fo
 
 -- Staff
 
+CREATE FUNCTION wacta_http.closed_gates(lead bigint, template text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce((SELECT jsonb_agg(jsonb_build_object('gate', g.gate, 'detail', g.detail, 'next_time', g.next_time))
+                     FROM wacta.explain_send(lead, template) g WHERE NOT g.passed), '[]');
+EXCEPTION WHEN object_not_in_prerequisite_state OR invalid_parameter_value THEN
+  RETURN jsonb_build_array(jsonb_build_object('gate', 'setup', 'detail', SQLERRM));     -- no sender, no template
+END
+$$;
+COMMENT ON FUNCTION wacta_http.closed_gates(bigint, text) IS 'What stands in the way of a message to a lead, by wacta.explain_send().';
+
+-- A form without JavaScript wants to come back to its page; a program wants the answer.
+CREATE FUNCTION wacta_http.wants_page() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(wacta_http.request_headers() ->> 'accept' LIKE '%text/html%', false) $$;
+COMMENT ON FUNCTION wacta_http.wants_page() IS 'Whether the request is a browser''s own, which shows what it gets.';
+
+CREATE FUNCTION wacta_http.back_to_dashboard(lead bigint) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$ SELECT wacta_http.respond(303, jsonb_build_object('Location', '../whatsapp-interactive/?lead=' || $1)) $$;
+COMMENT ON FUNCTION wacta_http.back_to_dashboard(bigint) IS 'Answers with the way back to the dashboard, which tells about the lead.';
+
 CREATE FUNCTION wacta_api.send_interactive_message(lead_id text, template text DEFAULT NULL, call_id text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -267,6 +290,10 @@ BEGIN
   BEGIN
     m.message_id := wacta.send_interactive(m.lead_id, nullif($2, ''));
   EXCEPTION WHEN object_not_in_prerequisite_state OR invalid_parameter_value THEN
+    IF wacta_http.wants_page() THEN
+      PERFORM wacta_http.back_to_dashboard(m.lead_id);
+      RETURN NULL;
+    END IF;
     RAISE SQLSTATE 'PT409' USING MESSAGE = SQLERRM;
   END;
   SELECT * INTO m FROM wacta.message q WHERE (q.lead_id, q.message_id) = (m.lead_id, m.message_id);
@@ -274,12 +301,44 @@ BEGIN
    WHERE c.call_id = wacta_http.lead_number($3) AND c.lead_id = m.lead_id AND c.processed_at IS NULL;
   -- a refusal is kept in the history, hence a status and not an error
   PERFORM wacta_http.respond(CASE WHEN m.status = 'queued' THEN 202 ELSE 409 END);
-  RETURN jsonb_build_object('message_id', m.message_id, 'lead_id', m.lead_id, 'status', m.status, 'reason', m.reason);
+  IF wacta_http.wants_page() THEN
+    PERFORM wacta_http.back_to_dashboard(m.lead_id);
+  END IF;
+  RETURN jsonb_build_object('message_id', m.message_id, 'lead_id', m.lead_id, 'status', m.status, 'reason', m.reason)
+         || CASE WHEN m.status = 'queued' THEN '{}' ELSE jsonb_build_object('gates', wacta_http.closed_gates(m.lead_id, nullif($2, ''))) END;
 END
 $$;
 COMMENT ON FUNCTION wacta_api.send_interactive_message(text, text, text) IS
 $$Send the interactive message to a lead
-202 with the message's id when it is queued; 409 with the reason when this person must not get it.$$;
+202 with the message's id when it is queued; 409 with the reason when this person must not get it, and with what stands in the way (gates).$$;
+
+CREATE FUNCTION wacta_api.record_call(lead_id text, result text, note text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  lead bigint := wacta.living_lead(wacta_http.lead_number($1));
+  due  timestamptz;
+BEGIN
+  PERFORM wacta_http.check_session();
+  IF NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = lead) THEN
+    RAISE SQLSTATE 'PT404' USING MESSAGE = 'there is no such lead';
+  END IF;
+  BEGIN
+    due := wacta.record_call(lead, $2, NULL, nullif(left($3, 2000), ''));
+  EXCEPTION WHEN object_not_in_prerequisite_state OR invalid_parameter_value THEN
+    RAISE SQLSTATE 'PT409' USING MESSAGE = SQLERRM;
+  END;
+  PERFORM wacta_http.respond(200);
+  IF wacta_http.wants_page() THEN
+    PERFORM wacta_http.back_to_dashboard(lead);
+  END IF;
+  RETURN jsonb_build_object('lead_id', lead, 'result', $2, 'next_at', due);
+END
+$$;
+COMMENT ON FUNCTION wacta_api.record_call(text, text, text) IS
+$$Record what came of a call to a lead
+result: done, no_answer, busy, call_back and so on (wacta.follow_up_result). next_at: when the call is to be made again, null when it is not.
+409 when the lead has no open follow-up.$$;
 
 CREATE FUNCTION wacta_api.generate_ai_template(project text DEFAULT NULL, customer_name text DEFAULT NULL, project_name text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -79,51 +79,206 @@ COMMENT ON FUNCTION wacta_http.or_empty(text, text) IS 'The rows of a list, or a
 
 -- Figures
 
-CREATE FUNCTION wacta_http.cards(a jsonb) RETURNS text
+CREATE FUNCTION wacta_http.figures_of(f wacta_http.people_filter, since date) RETURNS SETOF wacta.figures
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project  integer := (SELECT p.project_id FROM wacta.project p WHERE p.name = f.project);
+  template integer := wacta_http.template_number(f.template);
+BEGIN
+  RETURN QUERY SELECT * FROM wacta.figures x
+   WHERE x.day >= since AND (f.project IS NULL OR x.project_id = project) AND (f.template IS NULL OR x.template_id = template);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.figures_of(wacta_http.people_filter, date) IS 'The rows of wacta.figures from a day on, of one project or template if they are named.';
+
+-- One row a day, the days of the period and as many before it: what the chart shows and the trends compare.
+CREATE FUNCTION wacta_http.series(f wacta_http.people_filter) RETURNS TABLE (day date, current boolean, sent bigint, clicked bigint, interested bigint, not_interested bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT string_agg(format('<div class="%s"><dt>%s</dt><dd class="number">%s</dd><dd class="soft">%s</dd></div>', tone, label, value, meaning), '' ORDER BY n)
-    FROM (VALUES
-      (1, '', 'Messages sent', wacta_http.figure(($1 ->> 'messages_sent')::numeric), 'taken by WhatsApp'),
-      (2, 'good', 'Interested', wacta_http.figure(($1 ->> 'interested_clicks')::numeric), 'people who said yes'),
-      (3, '', 'Not interested', wacta_http.figure(($1 ->> 'not_interested')::numeric), 'people who said no'),
-      (4, '', 'Engagement rate', coalesce(($1 ->> 'engagement_rate') || ' %', '–'), 'people who answered ÷ sent'),
-      (5, '', 'Conversion rate', coalesce(($1 ->> 'conversion_rate') || ' %', '–'), 'interested ÷ sent')) c(n, tone, label, value, meaning)
+  SELECT s.first + n, n > $1.days, coalesce(sum(v.sent), 0)::bigint, coalesce(sum(v.clicked), 0)::bigint,
+         coalesce(sum(v.interested), 0)::bigint, coalesce(sum(v.not_interested), 0)::bigint
+    FROM (SELECT wacta.figures_since(2 * $1.days + 1) AS first) s
+   CROSS JOIN generate_series(0, 2 * $1.days + 1) n
+    LEFT JOIN wacta_http.figures_of($1, wacta.figures_since(2 * $1.days + 1)) v ON v.day = s.first + n
+   GROUP BY s.first, n ORDER BY n
 $$;
-COMMENT ON FUNCTION wacta_http.cards(jsonb) IS 'The cards of the dashboard, from a row of wacta.analytics().';
+COMMENT ON FUNCTION wacta_http.series(wacta_http.people_filter) IS 'The figures of each day of a period, and of as many days before it (current: no).';
 
-CREATE FUNCTION wacta_http.funnel(a jsonb) RETURNS text
+CREATE FUNCTION wacta_http.filtered_figures(f wacta_http.people_filter) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  since    timestamptz := wacta_http.since(f.days);
+  project  integer := (SELECT p.project_id FROM wacta.project p WHERE p.name = f.project);
+  template integer := wacta_http.template_number(f.template);
+BEGIN
+  RETURN (SELECT to_jsonb(m) || to_jsonb(k)
+                 || jsonb_build_object('engagement_rate', wacta.percent(clickers, messages_sent), 'conversion_rate', wacta.percent(interested_clicks, messages_sent))
+    FROM (SELECT coalesce(sum(x.queued), 0)::bigint AS messages_queued, coalesce(sum(x.sent), 0)::bigint AS messages_sent,
+                 coalesce(sum(x.delivered), 0)::bigint AS delivered, coalesce(sum(x.read), 0)::bigint AS read
+            FROM wacta_http.figures_of(f, wacta.figures_since(f.days)) x) m,
+         -- people are counted here: they cannot be summed over projects and templates
+         (SELECT count(DISTINCT c.lead_id) AS clickers, count(DISTINCT c.lead_id) FILTER (WHERE c.action = 'interested') AS interested_clicks,
+                 count(DISTINCT c.lead_id) FILTER (WHERE c.action = 'not_interested') AS not_interested
+            FROM wacta.click c WHERE c.effective AND c.kind = 'tap' AND c.clicked_at >= since
+             AND (f.project IS NULL OR c.project_id = project) AND (f.template IS NULL OR c.template_id = template)) k);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.filtered_figures(wacta_http.people_filter) IS 'What wacta.analytics() tells, for one project or template.';
+
+CREATE FUNCTION wacta_http.figures(f wacta_http.people_filter) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF f.project IS NULL AND f.template IS NULL THEN
+    RETURN (SELECT to_jsonb(a) FROM wacta.analytics(f.days) a);
+  END IF;
+  RETURN wacta_http.filtered_figures(f);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.figures(wacta_http.people_filter) IS 'The figures of a period, of all or of one project or template.';
+
+CREATE FUNCTION wacta_http.people_link(f wacta_http.people_filter, show text, words text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT format('<a href="../whatsapp-interactive/people/%s">%s</a>',
+                wacta_http.query('show', $2, 'days', $1.days::text, 'project', $1.project, 'template', $1.template), wacta_http.html_escape($3))
+$$;
+COMMENT ON FUNCTION wacta_http.people_link(wacta_http.people_filter, text, text) IS 'A link to the people behind a number.';
+
+-- Line and bars are drawn here: a few rectangles need no library, no script and no second request, and a screen reader gets a table.
+CREATE FUNCTION wacta_http.spark_line(amounts numeric[]) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT format('<svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true"><polyline points="%s"/></svg>',
+                string_agg(round(100.0 * (n - 1) / greatest(cardinality($1) - 1, 1), 1) || ',' || round(22 - 20 * coalesce(v, 0) / greatest(top, 1), 1), ' ' ORDER BY n))
+    FROM unnest($1) WITH ORDINALITY t(v, n), (SELECT max(x) AS top FROM unnest($1) x) m
+$$;
+COMMENT ON FUNCTION wacta_http.spark_line(numeric[]) IS 'A line of amounts, without axes.';
+
+CREATE FUNCTION wacta_http.trend(amount numeric, before numeric, days integer, unit text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN $1 IS NULL OR $2 IS NULL OR ($1 = 0 AND $2 = 0) THEN 'nothing to compare'
+              WHEN $1 = $2 THEN 'as in the ' || $3 || ' days before'
+              ELSE CASE WHEN $1 > $2 THEN '▲ ' ELSE '▼ ' END
+                   || CASE WHEN $4 = '%' THEN abs(round($1 - $2, 1)) || ' points' WHEN $2 = 0 THEN 'from 0' ELSE round(100 * abs($1 - $2) / $2) || ' %' END
+                   || ' on the ' || $3 || ' days before' END
+$$;
+COMMENT ON FUNCTION wacta_http.trend(numeric, numeric, integer, text) IS 'How an amount compares with that of the period before, in words; unit: % for a rate.';
+
+CREATE FUNCTION wacta_http.card(f wacta_http.people_filter, n integer, a jsonb, s jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT format('<div class="%s"><dt>%s</dt><dd class="number">%s</dd><dd class="soft">%s</dd><dd class="soft">%s</dd><dd>%s</dd></div>', tone, label,
+           wacta_http.people_link($1, show, CASE WHEN unit = '%' THEN coalesce(($3 ->> field) || ' %', '–') ELSE wacta_http.figure(($3 ->> field)::numeric) END),
+           meaning, wacta_http.trend(CASE WHEN unit = '%' THEN wacta.percent(now_part, now_sent) ELSE now_part END,
+                                     CASE WHEN unit = '%' THEN wacta.percent(was_part, was_sent) ELSE was_part END, $1.days, unit),
+           wacta_http.spark_line(line))
+    FROM (VALUES
+      (1, '', 'Messages sent', 'messages_sent', 'taken by WhatsApp', 'sent', 'sent', ''),
+      (2, 'good', 'Interested', 'interested_clicks', 'people who said yes', 'interested', 'interested', ''),
+      (3, '', 'Not interested', 'not_interested', 'people who said no', 'not_interested', 'not_interested', ''),
+      (4, '', 'Engagement rate', 'engagement_rate', 'people who answered ÷ sent', 'clicked', 'clicked', '%'),
+      (5, '', 'Conversion rate', 'conversion_rate', 'interested ÷ sent', 'interested', 'interested', '%')) c(nr, tone, label, field, meaning, show, part, unit),
+      LATERAL (SELECT sum((d ->> part)::bigint) FILTER (WHERE (d ->> 'current')::boolean)::bigint AS now_part, sum((d ->> 'sent')::bigint) FILTER (WHERE (d ->> 'current')::boolean)::bigint AS now_sent,
+                      sum((d ->> part)::bigint) FILTER (WHERE NOT (d ->> 'current')::boolean)::bigint AS was_part, sum((d ->> 'sent')::bigint) FILTER (WHERE NOT (d ->> 'current')::boolean)::bigint AS was_sent,
+                      array_agg(CASE WHEN unit = '%' THEN coalesce(wacta.percent((d ->> part)::bigint, (d ->> 'sent')::bigint), 0) ELSE (d ->> part)::numeric END ORDER BY i)
+                        FILTER (WHERE (d ->> 'current')::boolean) AS line
+                 FROM jsonb_array_elements($4) WITH ORDINALITY e(d, i)) days
+   WHERE nr = $2
+$$;
+COMMENT ON FUNCTION wacta_http.card(wacta_http.people_filter, integer, jsonb, jsonb) IS
+'A card: a figure of wacta.analytics() as a link to its people, its trend and line by the rows of wacta_http.series().';
+
+CREATE FUNCTION wacta_http.cards(f wacta_http.people_filter, a jsonb, s jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT string_agg(wacta_http.card($1, n, $2, $3), '' ORDER BY n) FROM generate_series(1, 5) n $$;
+COMMENT ON FUNCTION wacta_http.cards(wacta_http.people_filter, jsonb, jsonb) IS 'The cards of the dashboard.';
+
+CREATE FUNCTION wacta_http.bars(s jsonb, field text, label text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT format('<figure><figcaption>%s <span class="soft">up to %s a day</span></figcaption><svg class="bars" viewBox="0 0 %s 100" preserveAspectRatio="none" role="img" aria-label="%s by day; the table has the numbers">%s</svg></figure>',
+           $3, wacta_http.figure(max(v)), 10 * count(*), $3,
+           string_agg(format('<rect x="%s" y="%s" width="8" height="%s"><title>%s: %s</title></rect>', 10 * (n - 1) + 1, round(100 - h, 1), round(h, 1), day, wacta_http.figure(v)), '' ORDER BY n))
+    FROM (SELECT row_number() OVER (ORDER BY i) AS n, to_char((d ->> 'day')::date, 'FMDD Mon') AS day, (d ->> $2)::numeric AS v,
+                 100 * (d ->> $2)::numeric / greatest(max((d ->> $2)::numeric) OVER (), 1) AS h
+            FROM jsonb_array_elements($1) WITH ORDINALITY e(d, i) WHERE (d ->> 'current')::boolean) x
+$$;
+COMMENT ON FUNCTION wacta_http.bars(jsonb, text, text) IS 'A bar for each day.';
+
+CREATE FUNCTION wacta_http.chart(s jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT wacta_http.bars($1, 'sent', 'Messages sent') || wacta_http.bars($1, 'interested', 'Interested') || wacta_http.render(wacta_http.asset('dashboard_days.html'),
+    jsonb_build_object('rows', (SELECT string_agg(format('<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>', to_char((d ->> 'day')::date, 'FMDD Mon YYYY'),
+      wacta_http.figure((d ->> 'sent')::numeric), wacta_http.figure((d ->> 'clicked')::numeric), wacta_http.figure((d ->> 'interested')::numeric),
+      wacta_http.figure((d ->> 'not_interested')::numeric)), '' ORDER BY i DESC)
+      FROM jsonb_array_elements($1) WITH ORDINALITY e(d, i) WHERE (d ->> 'current')::boolean)))
+$$;
+COMMENT ON FUNCTION wacta_http.chart(jsonb) IS 'The chart by day, and the same as a table.';
+
+CREATE FUNCTION wacta_http.funnel(f wacta_http.people_filter, a jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   -- queued: all that were on their way out, those still waiting included
   WITH step AS (
-    SELECT n, label, coalesce(CASE WHEN n = 1 THEN ($1 ->> 'messages_sent')::bigint + ($1 ->> 'messages_queued')::bigint
-                                   ELSE ($1 ->> field)::bigint END, 0) AS value
-      FROM (VALUES (1, 'Queued', ''), (2, 'Sent', 'messages_sent'), (3, 'Delivered', 'delivered'), (4, 'Read', 'read'),
-                   (5, 'Answered', 'clickers'), (6, 'Interested', 'interested_clicks')) s(n, label, field))
+    SELECT n, label, show, coalesce(CASE WHEN n = 1 THEN ($2 ->> 'messages_sent')::bigint + ($2 ->> 'messages_queued')::bigint
+                                         ELSE ($2 ->> field)::bigint END, 0) AS value
+      FROM (VALUES (1, 'Queued', '', 'queued'), (2, 'Sent', 'messages_sent', 'sent'), (3, 'Delivered', 'delivered', 'delivered'), (4, 'Read', 'read', 'read'),
+                   (5, 'Answered', 'clickers', 'clicked'), (6, 'Interested', 'interested_clicks', 'interested')) s(n, label, field, show))
   SELECT string_agg(format('<li><span>%s</span><svg aria-hidden="true"><rect width="%s%%" height="100%%"/></svg><b>%s <span>%s</span></b></li>',
-           label, least(100, round(100.0 * value / greatest(top, 1), 1)), wacta_http.figure(value),
+           CASE WHEN n = 1 THEN label ELSE wacta_http.people_link($1, show, label) END, least(100, round(100.0 * value / greatest(top, 1), 1)), wacta_http.figure(value),
            CASE WHEN n > 1 AND top > 0 THEN round(100.0 * value / top) || ' %' END), '' ORDER BY n)
     FROM step, (SELECT value AS top FROM step WHERE n = 1) first
 $$;
-COMMENT ON FUNCTION wacta_http.funnel(jsonb) IS 'queued → sent → delivered → read → answered → interested, from a row of wacta.analytics().';
+COMMENT ON FUNCTION wacta_http.funnel(wacta_http.people_filter, jsonb) IS 'queued → sent → delivered → read → answered → interested, from a row of wacta.analytics().';
 
-CREATE FUNCTION wacta_http.beside(a jsonb) RETURNS text
+CREATE FUNCTION wacta_http.trouble_tally(f wacta_http.people_filter) RETURNS TABLE (trouble text, reason text, error_code integer, messages bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  since    timestamptz := wacta_http.since(f.days);
+  project  integer := (SELECT p.project_id FROM wacta.project p WHERE p.name = f.project);
+  template integer := wacta_http.template_number(f.template);
+BEGIN
+  RETURN QUERY
+  SELECT wacta.trouble_kind(m.status, r.action) AS kind, m.reason, m.error_code, count(*)
+    FROM wacta.message m LEFT JOIN wacta.error_rule r ON r.kind = 'code' AND r.code = m.error_code
+   WHERE m.purpose = 'pitch' AND m.reason IS NOT NULL AND m.enqueued_at >= since AND wacta.trouble_kind(m.status, r.action) IS NOT NULL
+     AND (f.project IS NULL OR m.project_id = project) AND (f.template IS NULL OR m.template_id = template)
+   GROUP BY 1, 2, 3;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.trouble_tally(wacta_http.people_filter) IS 'What wacta.daily_trouble has of a period, over all its days.';
+
+CREATE FUNCTION wacta_http.beside(f wacta_http.people_filter, a jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT string_agg(wacta_http.tag(wacta_http.figure(value) || ' ' || label, CASE WHEN value > 0 THEN tone ELSE '' END), '' ORDER BY n)
-    FROM (VALUES (1, 'waiting', '', ($1 ->> 'messages_queued')::bigint), (2, 'in doubt', 'bad', ($1 ->> 'in_doubt')::bigint),
-                 (3, 'failed', 'bad', ($1 ->> 'failed')::bigint), (4, 'suppressed', '', ($1 ->> 'suppressed')::bigint)) b(n, label, tone, value)
+  WITH tally AS MATERIALIZED (SELECT * FROM wacta_http.trouble_tally($1)),
+       kind AS (SELECT s.n, s.show, s.label, s.tone, coalesce(sum(t.messages), 0) AS value,
+                       (SELECT string_agg(concat_ws(' ', wacta_http.figure(x.messages), '×', coalesce(wacta_http.reasons() ->> x.reason, left(x.reason, 120)), '(code ' || x.error_code || ')'), '; ')
+                          FROM (SELECT * FROM tally y WHERE y.trouble = s.show ORDER BY y.messages DESC, y.reason LIMIT 3) x) AS reasons
+                  FROM (VALUES (2, 'limited', 'limited by Meta', 'bad'), (3, 'in_doubt', 'in doubt', 'bad'), (4, 'failed', 'failed', 'bad'),
+                               (5, 'suppressed', 'suppressed', ''), (6, 'expired', 'expired', '')) s(n, show, label, tone)
+                  LEFT JOIN tally t ON t.trouble = s.show GROUP BY s.n, s.show, s.label, s.tone
+                UNION ALL SELECT 1, 'queued', 'waiting', '', coalesce(($2 ->> 'messages_queued')::bigint, 0), NULL)
+  SELECT string_agg(format('<li>%s <span class="soft">%s</span></li>', replace(wacta_http.people_link($1, show, wacta_http.figure(value) || ' ' || label),
+                      '<a ', format('<a class="tag %s" ', CASE WHEN value > 0 THEN tone ELSE '' END)), coalesce(wacta_http.isolated(reasons), '')), '' ORDER BY n)
+    FROM kind
 $$;
-COMMENT ON FUNCTION wacta_http.beside(jsonb) IS 'What stands beside the funnel: waiting, in doubt, failed, suppressed.';
+COMMENT ON FUNCTION wacta_http.beside(wacta_http.people_filter, jsonb) IS 'What stands beside the funnel: waiting, limited by Meta, in doubt, failed, suppressed, expired, with their most frequent reasons.';
 
-CREATE FUNCTION wacta_http.ranges(days integer) RETURNS text
+CREATE FUNCTION wacta_http.ranges(f wacta_http.people_filter) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT string_agg(format('<a href="?days=%1$s"%2$s>%1$s days</a>', d, CASE WHEN d = $1 THEN ' aria-current="page"' ELSE '' END), '' ORDER BY d)
+  SELECT string_agg(format('<a href="%s"%s>%s days</a>', wacta_http.query('days', d::text, 'project', $1.project, 'template', $1.template),
+                           CASE WHEN d = $1.days THEN ' aria-current="page"' ELSE '' END, d), '' ORDER BY d)
     FROM unnest(ARRAY[7, 30, 90]) d
 $$;
-COMMENT ON FUNCTION wacta_http.ranges(integer) IS 'The links to other periods.';
+COMMENT ON FUNCTION wacta_http.ranges(wacta_http.people_filter) IS 'The links to other periods.';
 
 -- Lists: the keys of the newest few by an index first, then what is to be told of each of them; OFFSET 0 keeps the two apart
 -- where the planner would rather read all.
@@ -176,14 +331,15 @@ CREATE FUNCTION wacta_http.follow_ups(zone text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT wacta_http.or_empty(string_agg(wacta_http.row('call_to_make' || v.follow_up_id, wacta_http.person(v.name, v.phone, v.lead_id),
-           wacta_http.dots(CASE WHEN v.name IS NOT NULL THEN wacta_http.phone_link(v.phone) END, wacta_http.isolated(v.project), wacta_http.isolated(v.reason), wacta_http.isolated(v.assignee)),
-           CASE WHEN v.overdue THEN wacta_http.tag(wacta_http.duration(wacta.now() - v.due_at) || ' overdue', 'bad')
-                ELSE format('<span class="tag good">%s</span>', wacta_http.moment(v.due_at, $1)) END), E'\n' ORDER BY v.due_at, v.follow_up_id),
+           wacta_http.dots(CASE WHEN v.overdue THEN wacta_http.tag(wacta_http.duration(wacta.now() - v.due_at) || ' overdue', 'bad')
+                                ELSE format('<span class="tag good">%s</span>', wacta_http.moment(v.due_at, $1)) END,
+             CASE WHEN v.name IS NOT NULL THEN wacta_http.phone_link(v.phone) END, wacta_http.isolated(v.project), wacta_http.isolated(v.reason), wacta_http.isolated(v.assignee)),
+           wacta_http.render(wacta_http.asset('dashboard_call.html'), jsonb_build_object('lead_id', v.lead_id, 'name', coalesce(v.name, v.phone)))), E'\n' ORDER BY v.due_at, v.follow_up_id),
          'Nobody is waiting for a call.')
     FROM (SELECT f.lead_id, f.follow_up_id FROM wacta.follow_up f WHERE f.closed_at IS NULL ORDER BY f.due_at LIMIT 50) first,
          LATERAL (SELECT * FROM wacta.open_follow_up o WHERE (o.lead_id, o.follow_up_id) = (first.lead_id, first.follow_up_id) OFFSET 0) v
 $$;
-COMMENT ON FUNCTION wacta_http.follow_ups(text) IS 'The rows of open follow-ups, the longest due first.';
+COMMENT ON FUNCTION wacta_http.follow_ups(text) IS 'The rows of open follow-ups, the longest due first, with what came of the call.';
 
 -- Health
 
@@ -221,7 +377,9 @@ AS $$
          || CASE WHEN NOT bool_and(i.proved) THEN format('; refused %s of the last %s', sum((NOT i.proved)::integer), count(*)) ELSE '' END
     FROM (SELECT x.received_at, x.proved FROM wacta.inbox x ORDER BY x.inbox_id DESC LIMIT 100) i
   UNION ALL
-  (SELECT c.status = 'active', 'Sender ' || c.name, concat_ws(': ', c.status, c.status_reason) FROM wacta.channel c ORDER BY c.is_default DESC, c.channel_id LIMIT 10)
+  (SELECT c.state = 'active', 'Sender ' || c.channel, concat_ws('; ', concat_ws(': ', c.state, c.reason), c.rate_now || ' messages a second at most',
+          c.people_in_24_hours || ' of ' || c.people_per_day || ' people in 24 hours', round(c.spent_today, 2) || ' of ' || c.daily_budget || ' spent today')
+     FROM wacta.examine_outbox() c ORDER BY c.channel_id LIMIT 10)
   UNION ALL
   (SELECT false, 'Template ' || t.name, concat_ws('; ', lower(t.status), 'held: ' || t.held_reason)
      FROM wacta.template t WHERE t.status <> 'APPROVED' OR t.held_reason IS NOT NULL ORDER BY t.template_id DESC LIMIT 10)
@@ -263,27 +421,85 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta_http.user_name() IS 'Who is signed in.';
 
-CREATE FUNCTION wacta_api.dashboard(days text DEFAULT '30') RETURNS wacta_http."*/*"
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- The page asks for itself every few seconds: what it has already is not sent again.
+CREATE FUNCTION wacta_http.unless_known(body bytea) RETURNS bytea
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  c      wacta.config := (SELECT k FROM wacta.config k);
-  period integer := CASE WHEN $1 ~ '^[1-9][0-9]{0,2}$' THEN $1::integer ELSE 30 END;
-  a      jsonb;
+  tag   text := format('"%s"', left(encode(sha256(body), 'hex'), 32));
+  known boolean := coalesce(strpos(wacta_http.request_headers() ->> 'if-none-match', tag) > 0, false);
+BEGIN
+  PERFORM set_config('response.headers', (current_setting('response.headers')::jsonb || jsonb_build_array(jsonb_build_object('ETag', tag)))::text, true);
+  IF known THEN
+    PERFORM set_config('response.status', '304', true);
+  END IF;
+  RETURN CASE WHEN known THEN ''::bytea ELSE body END;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.unless_known(bytea) IS 'Answers 304 to who has this body already, else gives it an ETag.';
+
+-- A lead to whom something was to be sent: its last message, and what stands in its way.
+CREATE FUNCTION wacta_http.about(lead bigint, zone text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  l wacta.lead_list;
+  m wacta.message_person;
+BEGIN
+  SELECT * INTO l FROM wacta.lead_list x WHERE x.lead_id = lead;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  SELECT * INTO m FROM wacta.message_person x WHERE x.lead_id = lead ORDER BY x.message_id DESC LIMIT 1;
+  RETURN wacta_http.render(wacta_http.asset('dashboard_about.html'), jsonb_build_object('lead_id', lead, 'name', wacta_http.person(l.name, l.phone, lead), 'phone', wacta_http.phone_link(l.phone),
+    'detail', wacta_http.dots(wacta_http.isolated(l.project), wacta_http.isolated(l.status), wacta_http.isolated(l.stage), 'consent ' || l.consent),
+    'message', coalesce(format('Last message: %s, %s', wacta_http.html_escape(replace(m.state, '_', ' ')), wacta_http.moment(m.enqueued_at, zone)), 'No message yet'),
+    'reason', ': ' || coalesce(wacta_http.reasons() ->> m.reason, m.reason),
+    'gates', wacta_http.or_empty((SELECT string_agg(format('<li><b>%s</b> %s</li>', wacta_http.html_escape(replace(g ->> 'gate', '_', ' ')), wacta_http.isolated(g ->> 'detail')), '')
+                                    FROM jsonb_array_elements(wacta_http.closed_gates(lead, NULL)) g), 'Nothing: a message sent now would leave at once.')));
+END
+$$;
+COMMENT ON FUNCTION wacta_http.about(bigint, text) IS 'One lead: last message, and what stands in the way of the next.';
+
+CREATE FUNCTION wacta_http.filter_fields(f wacta_http.people_filter) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_build_object('days', $1.days, 'project_options', wacta_http.options(wacta_http.project_names(), $1.project, 'All projects'),
+                            'template_options', wacta_http.options(wacta_http.template_names(), $1.template, 'All templates'))
+$$;
+COMMENT ON FUNCTION wacta_http.filter_fields(wacta_http.people_filter) IS 'The fields of a filter, as it is.';
+
+CREATE FUNCTION wacta_http.dashboard_parts(f wacta_http.people_filter, lead bigint, zone text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  a jsonb := wacta_http.figures(f);
+  s jsonb := (SELECT jsonb_agg(to_jsonb(x)) FROM wacta_http.series(f) x);
+BEGIN
+  RETURN wacta_http.filter_fields(f) || jsonb_build_object('ranges', wacta_http.ranges(f), 'cards', wacta_http.cards(f, a, s), 'chart', wacta_http.chart(s),
+    'funnel', wacta_http.funnel(f, a), 'beside', wacta_http.beside(f, a), 'calls', wacta_http.calls(zone), 'follow_ups', wacta_http.follow_ups(zone),
+    'interactions', wacta_http.interactions(zone), 'health', wacta_http.health_rows(), 'about', wacta_http.about(lead, zone));
+END
+$$;
+COMMENT ON FUNCTION wacta_http.dashboard_parts(wacta_http.people_filter, bigint, text) IS 'What the dashboard shows.';
+
+CREATE FUNCTION wacta_api.dashboard(days text DEFAULT '30', project text DEFAULT NULL, template text DEFAULT NULL, lead text DEFAULT NULL) RETURNS wacta_http."*/*"
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+  c wacta.config := (SELECT k FROM wacta.config k);
+  f wacta_http.people_filter := wacta_http.read_filter(NULL, NULL, $1, $2, $3);
 BEGIN
   IF NOT wacta_http.is_staff() THEN
     RETURN wacta_http.login_page(401, NULL);
   END IF;
-  a := (SELECT to_jsonb(x) FROM wacta.analytics(period) x);
-  RETURN wacta_http.document(200, c.brand || ' · WhatsApp', wacta_http.asset('style.css') || wacta_http.asset('dashboard.css'),
-    wacta_http.render(wacta_http.asset('dashboard.html'), wacta_http.studio() || jsonb_build_object(
-      'brand', c.brand, 'user', wacta_http.user_name(), 'days', period, 'reasons', wacta_http.reasons(),
-      'ranges', wacta_http.ranges(period), 'cards', wacta_http.cards(a), 'funnel', wacta_http.funnel(a), 'beside', wacta_http.beside(a),
-      'calls', wacta_http.calls(c.time_zone), 'follow_ups', wacta_http.follow_ups(c.time_zone),
-      'interactions', wacta_http.interactions(c.time_zone), 'health', wacta_http.health_rows())),
-    wacta_http.asset('dashboard.js'), '{}');
+  RETURN wacta_http.unless_known(wacta_http.document(200, c.brand || ' · WhatsApp', wacta_http.asset('style.css') || wacta_http.asset('dashboard.css'),
+    wacta_http.render(wacta_http.asset('dashboard.html'), wacta_http.studio() || wacta_http.dashboard_parts(f, wacta_http.lead_number($4), c.time_zone)
+      || jsonb_build_object('brand', c.brand, 'user', wacta_http.user_name(), 'reasons', wacta_http.reasons(),
+                            'reload', wacta_http.query('days', f.days::text, 'project', f.project, 'template', f.template))),
+    wacta_http.asset('dashboard.js'), '{}'));
 END
 $$;
-COMMENT ON FUNCTION wacta_api.dashboard(text) IS
+COMMENT ON FUNCTION wacta_api.dashboard(text, text, text, text) IS
 $$The dashboard
-For signed-in staff; anyone else gets the sign-in form.$$;
+For signed-in staff; anyone else gets the sign-in form. Of the last days (30), of one project or template if they are named; lead: a lead to tell about.$$;

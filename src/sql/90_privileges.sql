@@ -14,7 +14,8 @@ BEGIN
     GRANT EXECUTE ON FUNCTION
       wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea), wacta_http.apply_received(),
-      wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(), wacta_api.dashboard(text) TO %1$I;
+      wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
+      wacta_api.dashboard(text, text, text, text), wacta_api.people(text, text, text, text, text, text), wacta_api.people_csv(text, text, text, text, text) TO %1$I;
     ALTER ROLE %1$I SET statement_timeout = '10s'
   $$, role);
 END
@@ -46,7 +47,8 @@ BEGIN
     GRANT EXECUTE ON FUNCTION
       wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.send_interactive_message(text, text, text), wacta_api.generate_ai_template(text, text, text),
-      wacta_api.interactive_analytics(text), wacta_api.dashboard(text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
+      wacta_api.interactive_analytics(text), wacta_api.dashboard(text, text, text, text), wacta_api.people(text, text, text, text, text, text),
+      wacta_api.people_csv(text, text, text, text, text), wacta_api.record_call(text, text, text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
       wacta.now(), wacta.normalize_phone(text, text), wacta.check_e164(text), wacta.percent(bigint, bigint),
       wacta.verify_token(text, bigint), wacta.mint_token(bigint, timestamptz), wacta.mint_link(bigint, text),
       wacta.upsert_lead(text, text, text, text, text), wacta.lead_by_phone(text),
@@ -59,11 +61,12 @@ BEGIN
       wacta.assign_lead(bigint, text), wacta.assignment_rule_of(integer, text), wacta.events_after(text, integer),
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
       wacta.lint_template(jsonb, text), wacta.save_template(jsonb, text), wacta.write_template(text, text, text),
-      wacta.analytics(integer) TO %1$I;
+      wacta.analytics(integer), wacta.find_leads(text, integer, bigint, integer), wacta.name_words(text), wacta.name_query(text), wacta.number_beginnings(text),
+      wacta.trouble_kind(wacta.message_status, text) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
-      wacta.schedule, wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.message_person, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.schedule, wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.message_person, wacta.daily_trouble, wacta.lead_list, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap,
       wacta.follow_up_result, wacta.assignment_rule, wacta.unassigned_lead, wacta.event_kind TO %1$I
   $$, role);

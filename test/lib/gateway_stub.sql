@@ -108,8 +108,17 @@ $$;
 CREATE FUNCTION wacta_api.interactive_analytics(days text) RETURNS json LANGUAGE sql AS $$
 	SELECT CASE days WHEN 'null' THEN NULL ELSE wacta_api.seen(json_build_object('days', days)) END
 $$;
-CREATE FUNCTION wacta_api.dashboard(days text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
-	SELECT convert_to(wacta_api.seen(json_build_object('days', days))::text, 'UTF8')
+CREATE FUNCTION wacta_api.dashboard(days text, project text, template text, lead text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
+	SELECT convert_to(wacta_api.seen(json_build_object('days', days, 'project', project, 'template', template, 'lead', lead))::text, 'UTF8')
+$$;
+CREATE FUNCTION wacta_api.people(show text, q text, days text, project text, template text, after text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
+	SELECT convert_to(wacta_api.seen(json_build_object('show', show, 'q', q, 'days', days, 'project', project, 'template', template, 'after', after))::text, 'UTF8')
+$$;
+CREATE FUNCTION wacta_api.people_csv(show text, q text, days text, project text, template text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
+	SELECT convert_to(wacta_api.seen(json_build_object('show', show, 'q', q, 'days', days, 'project', project, 'template', template))::text, 'UTF8')
+$$;
+CREATE FUNCTION wacta_api.record_call(lead_id text, result text, note text) RETURNS json LANGUAGE sql AS $$
+	SELECT wacta_api.seen(json_build_object('lead_id', lead_id, 'result', result, 'note', note))
 $$;
 
 CREATE FUNCTION wacta_api.webhook_challenge(mode text, challenge text, verify_token text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$

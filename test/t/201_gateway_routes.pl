@@ -34,6 +34,11 @@ for my $slash ('', '/')
 	is(seen(GET => "/generate-ai-template$slash?project=p")->{args}{project}, 'p', "template$slash");
 	is(seen(GET => "/whatsapp-interactive$slash")->{path}, '/whatsapp-interactive', "dashboard$slash");
 	is(ask(POST => "/login$slash")->{status}, 303, "POST /login$slash");
+	is_deeply(seen(GET => "/whatsapp-interactive/people$slash?show=read&q=%2B91&days=7&project=P&template=t&after=9")->{args},
+		{ show => 'read', q => '+91', days => '7', project => 'P', template => 't', after => '9' }, "people$slash");
+	is(seen(GET => "/whatsapp-interactive/people.csv$slash?show=sent")->{args}{show}, 'sent', "people.csv$slash");
+	is_deeply(seen(POST => "/record-call$slash", { form => { lead_id => 7, result => 'done', note => 'n' } })->{args},
+		{ lead_id => '7', result => 'done', note => 'n' }, "record-call$slash");
 	is(seen(GET => "/login$slash?days=3")->{args}{days}, '3', "GET /login$slash is the dashboard");
 	is(ask(POST => "/logout$slash")->{status}, 204, "POST /logout$slash");
 	is(seen(POST => "/webhook/whatsapp/integration$slash")->{path}, '/webhook/whatsapp/integration', "webhook$slash");

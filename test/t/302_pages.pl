@@ -208,12 +208,12 @@ sub test_dashboard
 {
 	my $page = page('wacta_agent', 'dashboard()');
 	is($page->{status}, 200, 'staff see the dashboard');
-	is_sound($page, 'the dashboard', scripts => 1, bytes => 60_000);
+	is_sound($page, 'the dashboard', scripts => 1, bytes => 90_000);
 	like($page->{body}, qr/Asha Rao/, 'says who is signed in');
 	like($page->{body}, qr/&lt;script&gt;alert\(&quot;x&quot;\)&lt;\/script&gt;/, 'a hostile name is text');
 	unlike($page->{body}, qr/<img/, 'and no markup');
 	like($page->{body}, qr/\Q<bdi>$rtl<\/bdi>\E/, 'a name keeps its direction to itself');
-	like($page->{body}, qr{<form method="post" action="\.\./send-interactive-message/" data-send>}, 'unprocessed calls can be sent to');
+	like($page->{body}, qr{<form method="post" action="\.\./send-interactive-message/" data-act>}, 'unprocessed calls can be sent to');
 	like($page->{body}, qr/Messages sent.*Interested.*Not interested.*Engagement rate.*Conversion rate/s, 'five cards');
 	is(page('wacta_agent', 'dashboard(?)', $_)->{status}, 200, 'days => ' . ($_ // 'NULL')) for undef, '7', '90', '0', "7'; --", '99999999999';
 	like(page('wacta_agent', 'dashboard(?)', '7')->{body}, qr/The last 7 days.*<a href="\?days=7" aria-current="page">/s, 'another period');
@@ -349,7 +349,7 @@ sub test_browser_dashboard
 	sql(q(UPDATE wacta.template SET status = 'PAUSED'));
 	my $last = sql(q(SELECT call_id FROM wacta.ivr_call WHERE provider_call_id = 'call4'));
 	$browser->click("[data-key=call$last] button");
-	ok($browser->until("document.querySelector('[data-key=call$last] [data-keep]').textContent.startsWith('Not sent: ')"), 'so does an error');
+	ok($browser->until("document.querySelector('[data-key=call$last] [data-keep]').textContent.startsWith('Not done: ')"), 'so does an error');
 	sql(q(UPDATE wacta.template SET status = 'APPROVED'));
 
 	$browser->value('document.querySelector("#studio [name=customer_name]").value = "Meera"');
