@@ -94,7 +94,7 @@ not_interested: messages by the last decision on them.';
 
 CREATE VIEW wacta.daily_figures AS
   SELECT f.day, p.name AS project, regexp_replace(t.name, '_[0-9]{1,4}$', '') AS template,
-         concat_ws(' ', t.language, 'version ' || coalesce(substring(t.name FROM '_([0-9]{1,4})$'), '1')) AS variant, c.name AS channel,
+         t.language || ' version ' || coalesce(substring(t.name FROM '_([0-9]{1,4})$'), '1') AS variant, c.name AS channel,
          f.enqueued, f.queued, f.sent, f.delivered, f.read, f.clicked, f.interested, f.not_interested, f.failed, f.in_doubt, f.suppressed, f.expired, f.cancelled,
          f.raw_clicks, f.human_clicks, f.decisions, f.cost, f.cost / nullif(f.interested, 0) AS cost_per_interested,
          wacta.percent(f.clicked, f.sent) AS engagement_rate, wacta.percent(f.interested, f.sent) AS conversion_rate
