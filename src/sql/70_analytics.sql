@@ -73,7 +73,7 @@ CREATE VIEW wacta.daily_figures AS
     FROM wacta.figures f
     LEFT JOIN wacta.project p ON p.project_id = f.project_id
     LEFT JOIN (SELECT x.template_id, regexp_replace(x.name, '_[0-9]{1,4}$', '') AS template,
-                      concat_ws(' ', x.language, 'version ' || coalesce(substring(x.name FROM '_([0-9]{1,4})$'), '1')) AS variant
+                      x.language || ' version ' || coalesce(substring(x.name FROM '_([0-9]{1,4})$'), '1') AS variant
                  FROM wacta.template x OFFSET 0) t ON t.template_id = f.template_id
     LEFT JOIN wacta.channel c ON c.channel_id = f.channel_id;
 COMMENT ON VIEW wacta.daily_figures IS

@@ -12,10 +12,10 @@ BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
-      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text), wacta_api.track_visit(text, text, text, text),
+      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea), wacta_http.apply_received(),
       wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
-      wacta_api.dashboard(text, text, text, text), wacta_api.people(text, text, text, text, text, text), wacta_api.people_csv(text, text, text, text, text) TO %1$I;
+      wacta_api.dashboard(text, text, text, text, text, text, text, text), wacta_api.people(text, text, text, text, text, text), wacta_api.people_csv(text, text, text, text, text) TO %1$I;
     ALTER ROLE %1$I SET statement_timeout = '10s'
   $$, role);
 END
@@ -45,9 +45,9 @@ BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta, wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
-      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text), wacta_api.track_visit(text, text, text, text),
-      wacta_api.send_interactive_message(text, text, text), wacta_api.generate_ai_template(text, text, text),
-      wacta_api.interactive_analytics(text), wacta_api.dashboard(text, text, text, text), wacta_api.people(text, text, text, text, text, text),
+      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text, text), wacta_api.track_visit(text, text, text, text),
+      wacta_api.send_interactive_message(text, text, text), wacta_api.generate_ai_template(text, text, text, text, text, text, text, text), wacta_api.save_template(text, text), wacta_api.write_template(text, text),
+      wacta_api.interactive_analytics(text), wacta_api.dashboard(text, text, text, text, text, text, text, text), wacta_api.people(text, text, text, text, text, text),
       wacta_api.people_csv(text, text, text, text, text), wacta_api.record_call(text, text, text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
       wacta.now(), wacta.normalize_phone(text, text), wacta.check_e164(text), wacta.percent(bigint, bigint),
       wacta.verify_token(text, bigint), wacta.mint_token(bigint, timestamptz), wacta.mint_link(bigint, text),
@@ -61,12 +61,12 @@ BEGIN
       wacta.assign_lead(bigint, text), wacta.assignment_rule_of(integer, text), wacta.events_after(text, integer),
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
       wacta.lint_template(jsonb, text), wacta.save_template(jsonb, text), wacta.write_template(text, text, text),
-      wacta.analytics(integer), wacta.find_leads(text, integer, bigint, integer), wacta.name_words(text), wacta.name_query(text), wacta.number_beginnings(text),
+      wacta.analytics(integer), wacta.find_leads(text, integer, bigint, integer), wacta.plain_words(text), wacta.name_words(text), wacta.name_query(text), wacta.number_beginnings(text),
       wacta.trouble_kind(wacta.message_status, text) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
-      wacta.schedule, wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.message_person, wacta.daily_trouble, wacta.lead_list, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.schedule, wacta.click, wacta.preview_agent, wacta.page_text, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.message_person, wacta.daily_trouble, wacta.lead_list, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap,
       wacta.follow_up_result, wacta.assignment_rule, wacta.unassigned_lead, wacta.event_kind TO %1$I
   $$, role);
@@ -89,20 +89,20 @@ BEGIN
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text, text, text), wacta.read_call(text, text),
       wacta.add_ivr_rule(integer, text, text, text, text, text, text, integer, text, text), wacta.add_project(text, text, text, text, text, text, text),
-      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.submit_template(integer, text), wacta.add_staff(text, text, text, text),
+      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.submit_template(integer, text), wacta_api.submit_template(text, text), wacta.add_staff(text, text, text, text),
       wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
       wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
       wacta.add_hook(text, regprocedure, text), wacta.remove_hook(text, regprocedure), wacta.remove_hook(integer), wacta.retry_hooks(integer),
       wacta.attach_lead_table(regclass, jsonb, boolean), wacta.load_lead_table(regclass, text[], integer), wacta.detach_lead_table(regclass),
       wacta.sync_lead_tables(integer), wacta.trim_events(integer), wacta.set_assignment(text[], text, text, text), wacta.set_away(text, boolean), wacta.assign_leads(integer),
-      wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text), wacta.plain_words(text),
+      wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text),
       wacta.plain_word_list(text[]), wacta.send_now(text), wacta.rebuild_queue(), wacta.rebuild_funnel(), wacta.fold_funnel(integer), wacta.install_schedule(text), wacta.remove_schedule(), wacta.run_job(text, text), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
       wacta.receive_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
       wacta.examine_token(text, text, bigint), wacta.token_check(text),
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
     GRANT UPDATE (every, enabled) ON wacta.schedule TO %1$I;
-    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price, wacta.quiet_hours, wacta.frequency_cap TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.page_text, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price, wacta.quiet_hours, wacta.frequency_cap TO %1$I;
     GRANT UPDATE (severity) ON wacta.template_rule TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
     GRANT INSERT, UPDATE, DELETE ON wacta.follow_up_result TO %1$I;
