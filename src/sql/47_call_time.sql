@@ -25,10 +25,12 @@ COMMENT ON FUNCTION wacta.call_time(integer, text) IS 'The moment of the project
 CREATE FUNCTION wacta.call_wishes(project_id integer) RETURNS TABLE (wish text, call_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT w.wish, w.call_at
-    FROM (SELECT v.nr, v.wish, wacta.call_time($1, v.wish) AS call_at FROM (VALUES (1, 'now'), (2, 'evening'), (3, 'tomorrow')) v(nr, wish)) w
+  -- materialized: each moment is computed once
+  WITH e AS MATERIALIZED (SELECT wacta.evening($1) AS evening),
+       w AS MATERIALIZED (SELECT v.nr, v.wish, wacta.call_time($1, v.wish) AS call_at FROM (VALUES (1, 'now'), (2, 'evening'), (3, 'tomorrow')) v(nr, wish))
+  SELECT w.wish, w.call_at FROM w, e
    WHERE CASE w.wish WHEN 'now' THEN w.call_at <= wacta.now() + interval '1 second'
-                     WHEN 'evening' THEN wacta.evening($1) > wacta.now() AND w.call_at = wacta.evening($1)
+                     WHEN 'evening' THEN e.evening > wacta.now() AND w.call_at = e.evening
                      ELSE w.call_at IS NOT NULL END
    ORDER BY w.nr
 $$;
