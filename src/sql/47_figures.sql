@@ -163,6 +163,7 @@ END
 $$;
 COMMENT ON FUNCTION wacta.figures_outdated() IS 'Trigger: another time zone has other days, and an emptied table no rows.';
 CREATE TRIGGER figures_outdated AFTER TRUNCATE ON wacta.message FOR EACH STATEMENT EXECUTE FUNCTION wacta.figures_outdated();
+CREATE TRIGGER figures_outdated AFTER TRUNCATE ON wacta.funnel_archive FOR EACH STATEMENT EXECUTE FUNCTION wacta.figures_outdated();
 CREATE TRIGGER figures_outdated AFTER TRUNCATE ON wacta.click FOR EACH STATEMENT EXECUTE FUNCTION wacta.figures_outdated();
 -- (INSERT: a restored row takes the place of the seeded one)
 CREATE TRIGGER figures_outdated AFTER INSERT ON wacta.config FOR EACH ROW EXECUTE FUNCTION wacta.figures_outdated();

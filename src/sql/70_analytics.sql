@@ -96,6 +96,27 @@ CREATE VIEW wacta.message_person AS
 COMMENT ON VIEW wacta.message_person IS
 'The people behind the figures of messages, a row a message: its person, state, decision and cost. With enqueued_at in the WHERE it reads that time alone.';
 
+CREATE VIEW wacta.click_person AS
+  SELECT (k.clicked_at AT TIME ZONE c.time_zone)::date AS day, k.click_id, k.clicked_at, k.lead_id, l.name, i.value AS phone, p.name AS project, t.name AS template, h.name AS channel,
+         k.action, k.kind, k.effective, k.via, l.status AS lead_status, k.message_id
+    FROM wacta.config c
+   CROSS JOIN wacta.click k
+    JOIN wacta.lead l USING (lead_id)
+    LEFT JOIN LATERAL (SELECT x.value FROM wacta.lead_identity x WHERE x.lead_id = k.lead_id AND x.kind = 'phone' ORDER BY x.created_at, x.value LIMIT 1) i ON true
+    LEFT JOIN wacta.project p ON p.project_id = k.project_id
+    LEFT JOIN wacta.template t ON t.template_id = k.template_id
+    LEFT JOIN wacta.channel h ON h.channel_id = k.channel_id;
+COMMENT ON VIEW wacta.click_person IS
+'The people behind the figures of clicks, a row a visit or decision; kind and effective tell them apart. With clicked_at in the WHERE it reads that time alone.';
+
+CREATE VIEW wacta.daily_people AS
+  SELECT a.day, a.scope, CASE a.scope WHEN 'project' THEN p.name WHEN 'template' THEN t.name END AS name, a.clickers, a.interested, a.not_interested
+    FROM wacta.audience_now a
+    LEFT JOIN wacta.project p ON a.scope = 'project' AND p.project_id = a.scope_id
+    LEFT JOIN wacta.template t ON a.scope = 'template' AND t.template_id = a.scope_id;
+COMMENT ON VIEW wacta.daily_people IS
+'People by the day of their last decision: over all, on a project, with a template. The sum from a day until today counts each person once.';
+
 CREATE VIEW wacta.recent_ivr_call AS
   SELECT c.call_id, c.started_at, c.source, coalesce(c.caller, c.caller_raw) AS caller, c.lead_id, l.name, l.status AS lead_status, p.name AS project,
          c.status, c.digits, c.processed_at, c.outcome, c.message_id
