@@ -17,7 +17,7 @@ AS $$
   SELECT wacta.next_sales_time($1, CASE $2
     WHEN 'now' THEN wacta.now()
     WHEN 'evening' THEN greatest(wacta.now(), wacta.evening($1))
-    WHEN 'tomorrow' THEN ((wacta.now() AT TIME ZONE wacta.time_zone($1))::date + 1) AT TIME ZONE wacta.time_zone($1) END)
+    WHEN 'tomorrow' THEN ((wacta.now() AT TIME ZONE wacta.time_zone($1))::date + 1)::timestamp AT TIME ZONE wacta.time_zone($1) END)
 $$;
 COMMENT ON FUNCTION wacta.call_time(integer, text) IS 'The moment of the project''s sales hours that a wish means: now, evening or tomorrow.';
 
@@ -25,10 +25,12 @@ COMMENT ON FUNCTION wacta.call_time(integer, text) IS 'The moment of the project
 CREATE FUNCTION wacta.call_wishes(project_id integer) RETURNS TABLE (wish text, call_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT w.wish, w.call_at
-    FROM (SELECT v.nr, v.wish, wacta.call_time($1, v.wish) AS call_at FROM (VALUES (1, 'now'), (2, 'evening'), (3, 'tomorrow')) v(nr, wish)) w
+  -- materialized: each moment is computed once
+  WITH e AS MATERIALIZED (SELECT wacta.evening($1) AS evening),
+       w AS MATERIALIZED (SELECT v.nr, v.wish, wacta.call_time($1, v.wish) AS call_at FROM (VALUES (1, 'now'), (2, 'evening'), (3, 'tomorrow')) v(nr, wish))
+  SELECT w.wish, w.call_at FROM w, e
    WHERE CASE w.wish WHEN 'now' THEN w.call_at <= wacta.now() + interval '1 second'
-                     WHEN 'evening' THEN wacta.evening($1) > wacta.now() AND w.call_at = wacta.evening($1)
+                     WHEN 'evening' THEN e.evening > wacta.now() AND w.call_at = e.evening
                      ELSE w.call_at IS NOT NULL END
    ORDER BY w.nr
 $$;
