@@ -77,3 +77,42 @@ ALTER TABLE wacta.click ENABLE TRIGGER USER;
 SELECT counted, state, kept, there FROM wacta.funnel_mismatch;
 SELECT wacta.rebuild_funnel();
 SELECT pg_temp.check() AS mended;
+
+-- A trigger of the site's own runs statements in the midst of others, some of them undone: each sum belongs to who has made it
+CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  BEGIN
+    UPDATE wacta.message SET status = 'delivered' WHERE lead_id <> NEW.lead_id;
+    RAISE EXCEPTION 'undone';
+  EXCEPTION WHEN raise_exception THEN NULL;
+  END;
+  UPDATE wacta.message SET status = 'read' WHERE lead_id <> NEW.lead_id AND status <> 'read' AND message_id % 2 = 0;
+  BEGIN
+    UPDATE wacta.message SET status = 'cancelled', reason = 'meddled with' WHERE lead_id <> NEW.lead_id AND message_id % 2 = 1;
+  EXCEPTION WHEN raise_exception THEN NULL;
+  END;
+  RETURN NULL;
+END $$;
+SELECT count(*) FROM (SELECT wacta.upsert_lead('+9198765001' || n, 'Person ' || n, 'Green Acres') FROM generate_series(11, 16) n) u;
+SELECT outcome, count(*) FROM wacta.send_campaign('project_update_template') GROUP BY 1 ORDER BY 1;
+CREATE TRIGGER aa_meddle AFTER UPDATE ON wacta.message FOR EACH ROW WHEN (NEW.status = 'accepted' AND OLD.status <> 'accepted') EXECUTE FUNCTION public.meddle();
+CREATE TRIGGER zz_meddle AFTER UPDATE ON wacta.message FOR EACH ROW WHEN (NEW.status = 'accepted' AND OLD.status <> 'accepted') EXECUTE FUNCTION public.meddle();
+UPDATE wacta.message SET status = 'accepted', accepted_at = enqueued_at WHERE status = 'queued';
+SELECT pg_temp.check() AS meddled_with;
+BEGIN;
+SAVEPOINT s;
+UPDATE wacta.message SET status = 'accepted', accepted_at = enqueued_at WHERE status <> 'accepted';
+SELECT pg_temp.check() AS meddled_with;
+ROLLBACK TO s;
+SELECT pg_temp.check() AS undone;
+UPDATE wacta.message SET status = 'accepted', accepted_at = enqueued_at WHERE status <> 'accepted';
+COMMIT;
+SELECT pg_temp.check() AS done;
+DROP FUNCTION public.meddle CASCADE;
+
+-- Much at once is counted anew
+INSERT INTO wacta.click (lead_id, message_id, message_at, action, via, effective) SELECT lead_id, message_id, enqueued_at, 'interested', 'link', n % 500 = 0
+  FROM wacta.message, generate_series(1, 2000) n;
+SELECT pg_temp.check() AS many;
+DELETE FROM wacta.click;
+SELECT pg_temp.check() AS none;

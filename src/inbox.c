@@ -48,7 +48,7 @@
 
 #define BATCH_MAX			100 /* bodies in one transaction */
 #define LOOK_EVERY_MS		60000	/* when nobody has woken us */
-#define TEND_EVERY_MS		60000
+#define TEND_EVERY_MS		10000
 #define PAUSE_MS			1000	/* after a failure, and after each more in a row */
 #define JOB_LOOK_MS			1000	/* between looks at the schedule, when woken */
 #define FAILURES_MAX		3	/* in a row, then the launcher's backoff */

@@ -76,162 +76,108 @@ LANGUAGE sql STABLE
 AS $$ SELECT ($1 AT TIME ZONE $2)::date $$;
 COMMENT ON FUNCTION wacta.figures_day(timestamptz, text) IS 'The day on which something counts.';
 
+-- In C (src/funnel.c), for the courier waits for it. A claim moves nothing: queued and sending are one state here.
 CREATE FUNCTION wacta.count_messages() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  zone text := (SELECT c.time_zone FROM wacta.config c);
-BEGIN
-  INSERT INTO wacta.funnel_delta
-  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
-         wacta.message_state(m.status), m.accepted_at IS NOT NULL, count(*), coalesce(sum(m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
-    FROM after_rows m GROUP BY 1, 2, 3, 4, 5, 6, 7;
-  RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION wacta.count_messages() IS 'Trigger: counts inserted messages.';
-
--- Most updates change nothing that counts, and those of a batch the same for all: what is left is a few rows.
-CREATE FUNCTION wacta.recount_messages() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  zone text := (SELECT c.time_zone FROM wacta.config c);
-BEGIN
-  INSERT INTO wacta.funnel_delta
-  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
-         wacta.message_state(m.status), m.accepted_at IS NOT NULL, sum(m.sign), coalesce(sum(m.sign * m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
-    FROM (SELECT 1 AS sign, a.enqueued_at, a.project_id, a.template_id, a.channel_id, a.purpose, a.status, a.accepted_at, a.cost FROM after_rows a
-          UNION ALL
-          SELECT -1, b.enqueued_at, b.project_id, b.template_id, b.channel_id, b.purpose, b.status, b.accepted_at, b.cost FROM before_rows b) m
-   GROUP BY 1, 2, 3, 4, 5, 6, 7
-  HAVING sum(m.sign) <> 0 OR coalesce(sum(m.sign * m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0) <> 0;
-  RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION wacta.recount_messages() IS 'Trigger: counts updated messages.';
-
-CREATE FUNCTION wacta.discount_messages() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  zone text := (SELECT c.time_zone FROM wacta.config c);
-BEGIN
-  INSERT INTO wacta.funnel_delta
-  SELECT wacta.figures_day(m.enqueued_at, zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
-         wacta.message_state(m.status), m.accepted_at IS NOT NULL, -count(*), -coalesce(sum(m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
-    FROM before_rows m GROUP BY 1, 2, 3, 4, 5, 6, 7;
-  RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION wacta.discount_messages() IS 'Trigger: counts deleted messages out.';
-
+LANGUAGE C AS 'MODULE_PATHNAME', 'wacta_count_messages';
+COMMENT ON FUNCTION wacta.count_messages() IS 'Trigger: counts what a statement does to messages.';
 CREATE TRIGGER count_messages AFTER INSERT ON wacta.message
   REFERENCING NEW TABLE AS after_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.count_messages();
-CREATE TRIGGER recount_messages AFTER UPDATE ON wacta.message
-  REFERENCING NEW TABLE AS after_rows OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.recount_messages();
+CREATE TRIGGER count_moved_message AFTER UPDATE ON wacta.message FOR EACH ROW
+  WHEN ((OLD.status <> NEW.status AND (OLD.status <> 'queued' OR NEW.status <> 'sending')) OR (OLD.accepted_at IS NULL) <> (NEW.accepted_at IS NULL)
+        OR (NEW.accepted_at IS NOT NULL AND OLD.cost IS DISTINCT FROM NEW.cost) OR OLD.enqueued_at <> NEW.enqueued_at OR OLD.purpose <> NEW.purpose
+        OR OLD.channel_id <> NEW.channel_id OR OLD.template_id IS DISTINCT FROM NEW.template_id OR OLD.project_id IS DISTINCT FROM NEW.project_id)
+  EXECUTE FUNCTION wacta.count_messages();
+CREATE TRIGGER count_moved_messages AFTER UPDATE ON wacta.message FOR EACH STATEMENT EXECUTE FUNCTION wacta.count_messages();
 CREATE TRIGGER discount_messages AFTER DELETE ON wacta.message
-  REFERENCING OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.discount_messages();
+  REFERENCING OLD TABLE AS before_rows FOR EACH STATEMENT EXECUTE FUNCTION wacta.count_messages();
 
-CREATE TYPE wacta.counted_click AS (lead_id bigint, click_id bigint, message_id bigint, message_at timestamptz, project_id integer, template_id integer,
-                                    channel_id integer, action text, clicked_at timestamptz, effective boolean, kind text);
-COMMENT ON TYPE wacta.counted_click IS 'What counts of a click.';
+-- What people have decided: neither a repetition, nor a scanner's. A message is answered by the last decision on it, on the day it was
+-- enqueued; so each step of its funnel is part of the one before.
+CREATE VIEW wacta.decision AS
+  SELECT k.lead_id, k.click_id, k.message_id, k.action, wacta.figures_day(k.clicked_at, c.time_zone) AS day, wacta.figures_day(k.message_at, c.time_zone) AS message_day,
+         coalesce(k.project_id, 0) AS project_id, coalesce(k.template_id, 0) AS template_id, coalesce(k.channel_id, 0) AS channel_id
+    FROM wacta.click k CROSS JOIN wacta.config c
+   WHERE k.effective AND k.kind = 'tap';
+COMMENT ON VIEW wacta.decision IS 'The clicks by which people decided something; ids are 0 where there is none.';
 
--- What counts of people: each on the day of the last decision, over all, on a project, and with a template.
-CREATE FUNCTION wacta.people_by_day(now_there wacta.counted_click[], was_there wacta.counted_click[], zone text) RETURNS SETOF wacta.audience
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.count_clicks(before wacta.click[], after wacta.click[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN QUERY
-  SELECT m.day, l.scope, l.scope_id, sum(l.sign) FILTER (WHERE m.what = 1), sum(l.sign) FILTER (WHERE m.what = 2), sum(l.sign) FILTER (WHERE m.what = 3)
-    FROM (SELECT k.sign, s.scope, s.scope_id, max(k.day) AS clicked,
-                 max(k.day) FILTER (WHERE k.action = 'interested') AS interested, max(k.day) FILTER (WHERE k.action = 'not_interested') AS not_interested
-            FROM (SELECT 1 AS sign, n.lead_id, n.project_id, n.template_id, n.action, wacta.figures_day(n.clicked_at, zone) AS day
-                    FROM unnest(now_there) n WHERE n.effective AND n.kind = 'tap'
-                  UNION ALL
-                  SELECT -1, w.lead_id, w.project_id, w.template_id, w.action, wacta.figures_day(w.clicked_at, zone)
-                    FROM unnest(was_there) w WHERE w.effective AND w.kind = 'tap') k
-           CROSS JOIN LATERAL (VALUES ('all', 0), ('project', coalesce(k.project_id, 0)), ('template', coalesce(k.template_id, 0))) s(scope, scope_id)
-           GROUP BY k.sign, k.lead_id, s.scope, s.scope_id) l
-   CROSS JOIN LATERAL (VALUES (1, l.clicked), (2, l.interested), (3, l.not_interested)) m(what, day)
-   WHERE m.day IS NOT NULL
-   GROUP BY m.day, l.scope, l.scope_id;
+  INSERT INTO wacta.funnel_delta
+  SELECT wacta.figures_day(k.clicked_at, c.time_zone), coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), k.action, k.kind, k.effective, sum(k.sign), 0
+    FROM (SELECT 1 AS sign, a.* FROM unnest(after) a UNION ALL SELECT -1, b.* FROM unnest(before) b) k CROSS JOIN wacta.config c
+   GROUP BY 1, 2, 3, 4, 5, 6, 7
+  HAVING sum(k.sign) <> 0;
 END
 $$;
-COMMENT ON FUNCTION wacta.people_by_day(wacta.counted_click[], wacta.counted_click[], text) IS
-'How many people count on which day by the clicks that are there, less those by the clicks that were.';
+COMMENT ON FUNCTION wacta.count_clicks(wacta.click[], wacta.click[]) IS 'Counts what a statement has changed of wacta.click.';
 
--- A message is answered by the last decision on it, on the day it was enqueued: so each step of its funnel is part of the one before.
-CREATE FUNCTION wacta.answers_by_day(now_there wacta.counted_click[], was_there wacta.counted_click[], zone text) RETURNS SETOF wacta.funnel
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN QUERY
-  SELECT wacta.figures_day(l.message_at, zone), coalesce(l.project_id, 0), coalesce(l.template_id, 0), coalesce(l.channel_id, 0), 'answer', l.action, true, sum(l.sign), 0::numeric
-    FROM (SELECT DISTINCT ON (k.sign, k.lead_id, k.message_id) k.*
-            FROM (SELECT 1 AS sign, n.* FROM unnest(now_there) n UNION ALL SELECT -1, w.* FROM unnest(was_there) w) k
-           WHERE k.effective AND k.kind = 'tap' AND k.message_at IS NOT NULL ORDER BY k.sign, k.lead_id, k.message_id, k.click_id DESC) l
-   GROUP BY 1, 2, 3, 4, 5, 6
-  HAVING sum(l.sign) <> 0;
-END
-$$;
-COMMENT ON FUNCTION wacta.answers_by_day(wacta.counted_click[], wacta.counted_click[], text) IS
-'How many messages are answered how by the clicks that are there, less those by the clicks that were.';
-
--- A person's decisions are made under the lock of the lead, so nobody else changes them meanwhile.
-CREATE FUNCTION wacta.count_decisions(before wacta.counted_click[], after wacta.counted_click[], zone text) RETURNS void
+-- What there is of these people now, against what there was before. Decisions are made under the lock of the lead, so nobody else
+-- changes them meanwhile.
+CREATE FUNCTION wacta.count_decisions(before wacta.click[], after wacta.click[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  people bigint[] := ARRAY(SELECT DISTINCT k.lead_id FROM unnest(before || after) k WHERE k.effective AND k.kind = 'tap');
-  now_there wacta.counted_click[];
-  was_there wacta.counted_click[];
+  people bigint[] := ARRAY(SELECT k.lead_id FROM unnest(before || after) k WHERE k.effective AND k.kind = 'tap');
 BEGIN
   IF people = '{}' THEN
     RETURN;
   END IF;
-  now_there := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
-                       FROM wacta.click k WHERE k.lead_id = ANY (people) AND k.effective);
-  was_there := before || ARRAY(SELECT k FROM unnest(now_there) k WHERE NOT EXISTS (SELECT FROM unnest(after) a WHERE (a.lead_id, a.click_id) = (k.lead_id, k.click_id)));
-  INSERT INTO wacta.funnel_delta SELECT * FROM wacta.answers_by_day(now_there, was_there, zone);
-  INSERT INTO wacta.audience_delta
-  SELECT p.day, p.scope, p.scope_id, coalesce(p.clickers, 0), coalesce(p.interested, 0), coalesce(p.not_interested, 0)
-    FROM wacta.people_by_day(now_there, was_there, zone) p WHERE p.clickers <> 0 OR p.interested <> 0 OR p.not_interested <> 0;
+  WITH seen AS MATERIALIZED (
+    SELECT d.*, true AS is, NOT EXISTS (SELECT FROM unnest(after) a WHERE (a.lead_id, a.click_id) = (d.lead_id, d.click_id)) AS was
+      FROM wacta.decision d WHERE d.lead_id = ANY (people)
+    UNION ALL
+    SELECT b.lead_id, b.click_id, b.message_id, b.action, wacta.figures_day(b.clicked_at, c.time_zone), wacta.figures_day(b.message_at, c.time_zone),
+           coalesce(b.project_id, 0), coalesce(b.template_id, 0), coalesce(b.channel_id, 0), false, true
+      FROM unnest(before) b CROSS JOIN wacta.config c WHERE b.effective AND b.kind = 'tap'
+  ), moved AS (
+    INSERT INTO wacta.audience_delta
+    SELECT m.day, p.scope, p.scope_id, sum(m.sign) FILTER (WHERE m.what = 1), coalesce(sum(m.sign) FILTER (WHERE m.what = 2), 0), coalesce(sum(m.sign) FILTER (WHERE m.what = 3), 0)
+      FROM (SELECT s.lead_id, o.scope, o.scope_id,
+                   max(s.day) FILTER (WHERE s.is) AS last, max(s.day) FILTER (WHERE s.was) AS old_last,
+                   max(s.day) FILTER (WHERE s.is AND s.action = 'interested') AS yes, max(s.day) FILTER (WHERE s.was AND s.action = 'interested') AS old_yes,
+                   max(s.day) FILTER (WHERE s.is AND s.action <> 'interested') AS no, max(s.day) FILTER (WHERE s.was AND s.action <> 'interested') AS old_no
+              FROM seen s CROSS JOIN LATERAL (VALUES ('all', 0), ('project', s.project_id), ('template', s.template_id)) o(scope, scope_id)
+             GROUP BY s.lead_id, o.scope, o.scope_id) p
+     CROSS JOIN LATERAL (VALUES (1, 1, p.last), (1, -1, p.old_last), (2, 1, p.yes), (2, -1, p.old_yes), (3, 1, p.no), (3, -1, p.old_no)) m(what, sign, day)
+     WHERE m.day IS NOT NULL
+     GROUP BY m.day, p.scope, p.scope_id
+    HAVING sum(m.sign) FILTER (WHERE m.what = 1) <> 0 OR sum(m.sign) FILTER (WHERE m.what = 2) <> 0 OR sum(m.sign) FILTER (WHERE m.what = 3) <> 0
+  )
+  INSERT INTO wacta.funnel_delta
+  SELECT a.message_day, a.project_id, a.template_id, a.channel_id, 'answer', a.action, true, sum(a.sign), 0
+    FROM ((SELECT DISTINCT ON (s.lead_id, s.message_id) 1 AS sign, s.* FROM seen s WHERE s.is AND s.message_day IS NOT NULL ORDER BY s.lead_id, s.message_id, s.click_id DESC)
+          UNION ALL
+          (SELECT DISTINCT ON (s.lead_id, s.message_id) -1, s.* FROM seen s WHERE s.was AND s.message_day IS NOT NULL ORDER BY s.lead_id, s.message_id, s.click_id DESC)) a
+   GROUP BY 1, 2, 3, 4, 6
+  HAVING sum(a.sign) <> 0;
 END
 $$;
-COMMENT ON FUNCTION wacta.count_decisions(wacta.counted_click[], wacta.counted_click[], text) IS
+COMMENT ON FUNCTION wacta.count_decisions(wacta.click[], wacta.click[]) IS
 'Counts the people whose decisions have changed, and the messages that they answer, by what there is now and was before.';
 
-CREATE FUNCTION wacta.count_clicks(before wacta.counted_click[], after wacta.counted_click[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  zone text := (SELECT c.time_zone FROM wacta.config c);
-BEGIN
-  INSERT INTO wacta.funnel_delta
-  SELECT wacta.figures_day(k.clicked_at, zone), coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), k.action, k.kind, k.effective, sum(k.sign), 0
-    FROM (SELECT 1 AS sign, a.* FROM unnest(after) a UNION ALL SELECT -1, b.* FROM unnest(before) b) k
-   GROUP BY 1, 2, 3, 4, 5, 6, 7
-  HAVING sum(k.sign) <> 0;
-  PERFORM wacta.count_decisions(before, after, zone);
-END
-$$;
-COMMENT ON FUNCTION wacta.count_clicks(wacta.counted_click[], wacta.counted_click[]) IS 'Counts what a statement has changed of wacta.click.';
-
+-- What is too much to be held in memory, a restore above all, is counted anew.
 CREATE FUNCTION wacta.click_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  before wacta.counted_click[] := '{}';
-  after  wacta.counted_click[] := '{}';
+  most   integer := 10000;
+  before wacta.click[];
+  after  wacta.click[];
 BEGIN
   IF TG_OP <> 'INSERT' THEN
-    before := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click FROM before_rows k);
+    before := ARRAY(SELECT k::wacta.click FROM before_rows k LIMIT most);
   END IF;
   IF TG_OP <> 'DELETE' THEN
-    after := ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click FROM after_rows k);
+    after := ARRAY(SELECT k::wacta.click FROM after_rows k LIMIT most);
   END IF;
-  PERFORM wacta.count_clicks(before, after);
+  IF most IN (cardinality(before), cardinality(after)) THEN
+    PERFORM wacta.rebuild_funnel();
+  ELSE
+    PERFORM wacta.count_clicks(before, after);
+    PERFORM wacta.count_decisions(before, after);
+  END IF;
   RETURN NULL;
 END
 $$;
@@ -245,25 +191,19 @@ CREATE TRIGGER click_deleted AFTER DELETE ON wacta.click
 
 -- Recounting
 
-CREATE FUNCTION wacta.all_decisions() RETURNS wacta.counted_click[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT ARRAY(SELECT (k.lead_id, k.click_id, k.message_id, k.message_at, k.project_id, k.template_id, k.channel_id, k.action, k.clicked_at, k.effective, k.kind)::wacta.counted_click
-                 FROM wacta.click k WHERE k.effective)
-$$;
-COMMENT ON FUNCTION wacta.all_decisions() IS 'All clicks that changed something.';
-
 CREATE FUNCTION wacta.recount_funnel() RETURNS SETOF wacta.funnel
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT wacta.figures_day(m.enqueued_at, c.time_zone), coalesce(m.project_id, 0), coalesce(m.template_id, 0), m.channel_id, m.purpose,
          wacta.message_state(m.status), m.accepted_at IS NOT NULL, count(*), coalesce(sum(m.cost) FILTER (WHERE m.accepted_at IS NOT NULL), 0)
-    FROM wacta.message m, wacta.config c GROUP BY 1, 2, 3, 4, 5, 6, 7
+    FROM wacta.message m CROSS JOIN wacta.config c GROUP BY 1, 2, 3, 4, 5, 6, 7
   UNION ALL
   SELECT wacta.figures_day(k.clicked_at, c.time_zone), coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), k.action, k.kind, k.effective, count(*), 0
-    FROM wacta.click k, wacta.config c GROUP BY 1, 2, 3, 4, 5, 6, 7
+    FROM wacta.click k CROSS JOIN wacta.config c GROUP BY 1, 2, 3, 4, 5, 6, 7
   UNION ALL
-  SELECT a.* FROM wacta.config c, LATERAL wacta.answers_by_day(wacta.all_decisions(), '{}', c.time_zone) a
+  SELECT a.message_day, a.project_id, a.template_id, a.channel_id, 'answer', a.action, true, count(*), 0
+    FROM (SELECT DISTINCT ON (d.lead_id, d.message_id) d.* FROM wacta.decision d WHERE d.message_day IS NOT NULL ORDER BY d.lead_id, d.message_id, d.click_id DESC) a
+   GROUP BY 1, 2, 3, 4, 6
 $$;
 COMMENT ON FUNCTION wacta.recount_funnel() IS
 'The counts of wacta.funnel_now from the rows themselves, without those that were archived: for tests, and to rebuild.';
@@ -271,8 +211,13 @@ COMMENT ON FUNCTION wacta.recount_funnel() IS
 CREATE FUNCTION wacta.recount_audience() RETURNS SETOF wacta.audience
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT p.day, p.scope, p.scope_id, coalesce(p.clickers, 0), coalesce(p.interested, 0), coalesce(p.not_interested, 0)
-    FROM wacta.config c, LATERAL wacta.people_by_day(wacta.all_decisions(), '{}', c.time_zone) p
+  SELECT m.day, p.scope, p.scope_id, count(*) FILTER (WHERE m.what = 1), count(*) FILTER (WHERE m.what = 2), count(*) FILTER (WHERE m.what = 3)
+    FROM (SELECT d.lead_id, o.scope, o.scope_id, max(d.day) AS last, max(d.day) FILTER (WHERE d.action = 'interested') AS yes, max(d.day) FILTER (WHERE d.action <> 'interested') AS no
+            FROM wacta.decision d CROSS JOIN LATERAL (VALUES ('all', 0), ('project', d.project_id), ('template', d.template_id)) o(scope, scope_id)
+           GROUP BY d.lead_id, o.scope, o.scope_id) p
+   CROSS JOIN LATERAL (VALUES (1, p.last), (2, p.yes), (3, p.no)) m(what, day)
+   WHERE m.day IS NOT NULL
+   GROUP BY m.day, p.scope, p.scope_id
 $$;
 COMMENT ON FUNCTION wacta.recount_audience() IS 'The counts of wacta.audience_now from the clicks themselves.';
 
