@@ -15,7 +15,7 @@
 
   function morphAttributes(old, wanted) {
     var i, a;
-    for (i = old.attributes.length - 1; i >= 0; i--) if (!wanted.hasAttribute(old.attributes[i].name)) old.removeAttribute(old.attributes[i].name);
+    for (i = old.attributes.length - 1; i >= 0; i--) if (old.attributes[i].name !== 'open' && !wanted.hasAttribute(old.attributes[i].name)) old.removeAttribute(old.attributes[i].name);
     for (i = 0; i < wanted.attributes.length; i++) {
       a = wanted.attributes[i];
       if (old.getAttribute(a.name) !== a.value) old.setAttribute(a.name, a.value);
@@ -68,6 +68,7 @@
   }
   function outcome(answer, body) {
     if (!answer.ok) return 'Not done: ' + words(body);
+    if (body.request_id) return 'Asked';
     return body.result ? 'Noted' + (body.next_at ? ', to be called again' : '') : 'Queued';
   }
 
@@ -90,30 +91,69 @@
       .then(function () { form.sending = false; button.removeAttribute('aria-disabled'); return refresh(); });
   });
 
-  // The template generator
-  var studio = document.querySelector('#studio form'), told = document.getElementById('studio_status');
+  // The studio: the template is checked and shown while it is written.
+  var generator = document.getElementById('generator'), checker = document.getElementById('checker'), draft = document.getElementById('template_json');
+  var told = document.getElementById('studio_status'), typed = 0;
+  function element(name, text, kind) {
+    var node = document.createElement(name);
+    node.textContent = text;
+    if (kind) node.className = kind;
+    return node;
+  }
   function finding(f) {
-    var li = document.createElement('li');
-    li.textContent = f.component + ': ' + f.message + ' (' + f.severity + ')';
+    var li = document.createElement('li'), words = document.createElement('div');
+    words.appendChild(element('p', f.component + ': ' + f.message, 'name'));
+    words.appendChild(element('p', 'Rule ' + f.rule + ' (' + f.source + ')', 'soft'));
+    li.appendChild(words);
+    li.appendChild(element('span', f.severity, f.severity === 'error' ? 'tag bad' : 'tag'));
     return li;
   }
-  studio.addEventListener('submit', function (event) {
+  function ask(url, fields) {
+    return fetch(url, { method: fields ? 'POST' : 'GET', body: fields, credentials: 'same-origin', headers: { Accept: 'application/json' } })
+      .then(function (answer) { return answer.json().then(function (body) { if (!answer.ok) throw new Error(body.message); return body; }); });
+  }
+  function present(body) {
+    var list = document.getElementById('findings'), shown = document.getElementById('preview');
+    list.textContent = '';
+    body.findings.forEach(function (f) { list.appendChild(finding(f)); });
+    if (!body.findings.length) list.appendChild(element('li', 'None: WhatsApp accepts a template like this.', 'soft'));
+    shown.textContent = '';
+    Array.prototype.forEach.call(new DOMParser().parseFromString(body.preview || '', 'text/html').body.childNodes, function (node) { shown.appendChild(document.importNode(node, true)); });
+  }
+  function failed(what) { return function (error) { told.textContent = what + ': ' + (error.message || 'the server cannot be reached.'); }; }
+  function check() {
+    var turn = ++typed;
+    return ask('../generate-ai-template/', new URLSearchParams({ template: draft.value, project: generator.for_project.value })).then(function (body) {
+      if (turn !== typed) return;
+      present(body);
+      told.textContent = body.findings.length ? 'Checked: ' + body.findings.length + ' to look at.' : 'Checked: nothing to mend.';
+    }).catch(failed('Not checked'));
+  }
+  generator.addEventListener('submit', function (event) {
     event.preventDefault();
-    fetch(studio.action + '?' + new URLSearchParams(new FormData(studio)), { credentials: 'same-origin', headers: { Accept: 'application/json' } })
-      .then(function (answer) { return answer.json().then(function (body) { if (!answer.ok) throw new Error(body.message); return body; }); })
+    typed++;
+    ask('../generate-ai-template/?' + new URLSearchParams({ project: generator.for_project.value, customer_name: generator.customer_name.value, project_name: generator.project_name.value }))
       .then(function (body) {
-        document.getElementById('template_json').textContent = JSON.stringify(body.template, null, 4);
+        draft.value = JSON.stringify(body.template, null, 4);
         document.getElementById('template_prompt').textContent = body.prompt;
-        var list = document.getElementById('findings');
-        list.textContent = body.findings.length ? '' : 'None: WhatsApp accepts a template like this.';
-        body.findings.forEach(function (f) { list.appendChild(finding(f)); });
+        present(body);
         told.textContent = 'Generated.';
-      }).catch(function (error) { told.textContent = 'Not generated: ' + (error.message || 'the server cannot be reached.'); });
+      }).catch(failed('Not generated'));
+  });
+  checker.addEventListener('submit', function (event) {
+    event.preventDefault();
+    if (!event.submitter || !event.submitter.hasAttribute('formaction')) { check(); return; }
+    ask('../save-template/', new URLSearchParams({ draft: draft.value, project: generator.for_project.value }))
+      .then(function (body) { told.textContent = 'Saved as ' + body.name + ', a draft.'; return refresh(); }).catch(failed('Not saved'));
+  });
+  draft.addEventListener('input', function () {
+    var turn = ++typed;
+    setTimeout(function () { if (turn === typed) check(); }, 600);
   });
 
   function copy(pre) {
-    if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(pre.textContent);
-    getSelection().selectAllChildren(pre);
+    if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(pre.value || pre.textContent);
+    if (pre.select) pre.select(); else getSelection().selectAllChildren(pre);
     return document.execCommand('copy') ? Promise.resolve() : Promise.reject();
   }
   document.querySelectorAll('[data-copy]').forEach(function (button) {

@@ -112,7 +112,7 @@ call_rollback(Session *session)
 static bool
 add_prepare(Session *session, const ApiFunction *function)
 {
-	static const Oid text_types[MAX_ARGS] = {TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID};
+	static const Oid text_types[MAX_ARGS] = {TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID};
 	static const Oid raw_types[] = {BYTEA_OID};
 
 	if ((session->prepared & (UINT32_C(1) << routes_function_index(function))) != 0)

@@ -34,6 +34,9 @@ enum
 	FN_PEOPLE,
 	FN_PEOPLE_CSV,
 	FN_RECORD_CALL,
+	FN_SAVE_TEMPLATE,
+	FN_SUBMIT_TEMPLATE,
+	FN_WRITE_TEMPLATE,
 	FN_LOGIN,
 	FN_LOGOUT,
 	FN_HEALTH
@@ -63,8 +66,10 @@ static const ApiFunction functions[] = {
 	},
 	[FN_TEMPLATE] = {
 		"generate_ai_template",
-		"SELECT wacta_api.generate_ai_template(project => $1, customer_name => $2, project_name => $3)",
-		INPUT_ARGS, OUTPUT_JSON, SHARE_STAFF, 3, {"project", "customer_name", "project_name"}
+		"SELECT wacta_api.generate_ai_template(project => $1, customer_name => $2, project_name => $3, template => $4,"
+		" name => $5, language => $6, body => $7, footer => $8)",
+		INPUT_ARGS, OUTPUT_JSON, SHARE_STAFF, 8,
+		{"project", "customer_name", "project_name", "template", "name", "language", "body", "footer"}
 	},
 	[FN_ANALYTICS] = {
 		"interactive_analytics",
@@ -88,8 +93,10 @@ static const ApiFunction functions[] = {
 	},
 	[FN_DASHBOARD] = {
 		"dashboard",
-		"SELECT wacta_api.dashboard(days => $1, project => $2, template => $3, lead => $4)",
-		INPUT_ARGS, OUTPUT_BYTES, SHARE_STAFF, 4, {"days", "project", "template", "lead"}
+		"SELECT wacta_api.dashboard(days => $1, project => $2, template => $3, lead => $4,"
+		" draft => $5, for_project => $6, customer_name => $7, project_name => $8)",
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_STAFF, 8,
+		{"days", "project", "template", "lead", "draft", "for_project", "customer_name", "project_name"}
 	},
 	[FN_PEOPLE] = {
 		"people",
@@ -105,6 +112,21 @@ static const ApiFunction functions[] = {
 		"record_call",
 		"SELECT wacta_api.record_call(lead_id => $1, result => $2, note => $3)",
 		INPUT_ARGS, OUTPUT_JSON, SHARE_LEAD, 3, {"lead_id", "result", "note"}
+	},
+	[FN_SAVE_TEMPLATE] = {
+		"save_template",
+		"SELECT wacta_api.save_template(draft => $1, project => $2)",
+		INPUT_ARGS, OUTPUT_JSON, SHARE_STAFF, 2, {"draft", "project"}
+	},
+	[FN_SUBMIT_TEMPLATE] = {
+		"submit_template",
+		"SELECT wacta_api.submit_template(template_id => $1, channel => $2)",
+		INPUT_ARGS, OUTPUT_JSON, SHARE_STAFF, 2, {"template_id", "channel"}
+	},
+	[FN_WRITE_TEMPLATE] = {
+		"write_template",
+		"SELECT wacta_api.write_template(project => $1, wishes => $2)",
+		INPUT_ARGS, OUTPUT_JSON, SHARE_STAFF, 2, {"project", "wishes"}
 	},
 	[FN_LOGIN] = {
 		"login",
@@ -137,7 +159,10 @@ static const Route routes[] = {
 	{"/webhook/whatsapp/integration", FN(CHALLENGE), FN(WEBHOOK_WHATSAPP), ROUTE_WEBHOOK},
 	{"/webhook/ivr/{source}", FN(WEBHOOK_IVR), FN(WEBHOOK_IVR), ROUTE_WEBHOOK | ROUTE_GET_WRITES},
 	{"/record-call", NULL, FN(RECORD_CALL), 0},
-	{"/whatsapp-interactive", FN(DASHBOARD), NULL, ROUTE_PAGE},
+	{"/save-template", NULL, FN(SAVE_TEMPLATE), 0},
+	{"/submit-template", NULL, FN(SUBMIT_TEMPLATE), 0},
+	{"/write-template", NULL, FN(WRITE_TEMPLATE), 0},
+	{"/whatsapp-interactive", FN(DASHBOARD), FN(DASHBOARD), ROUTE_PAGE},
 	{"/whatsapp-interactive/people", FN(PEOPLE), NULL, ROUTE_PAGE},
 	{"/whatsapp-interactive/people.csv", FN(PEOPLE_CSV), NULL, ROUTE_PAGE},
 	{"/login", FN(DASHBOARD), FN(LOGIN), ROUTE_PAGE | ROUTE_SESSION},

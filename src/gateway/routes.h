@@ -12,7 +12,7 @@
 
 #include "arena.h"
 
-#define MAX_ARGS	6
+#define MAX_ARGS	8
 #define MAX_FUNCTIONS 32
 #define MAX_ROUTES	32
 #define MAX_PARAMS	2

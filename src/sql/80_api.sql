@@ -340,18 +340,6 @@ $$Record what came of a call to a lead
 result: done, no_answer, busy, call_back and so on (wacta.follow_up_result). next_at: when the call is to be made again, null when it is not.
 409 when the lead has no open follow-up.$$;
 
-CREATE FUNCTION wacta_api.generate_ai_template(project text DEFAULT NULL, customer_name text DEFAULT NULL, project_name text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT wacta_http.check_session();
-  SELECT jsonb_build_object('template', t, 'findings', coalesce((SELECT jsonb_agg(to_jsonb(f)) FROM wacta.lint_template(t) f), '[]'),
-                            'prompt', wacta.ai_prompt(nullif($1, '')))
-    FROM (SELECT wacta.generate_template(nullif($1, ''), jsonb_strip_nulls(jsonb_build_object('customer_name', nullif($2, ''), 'project_name', nullif($3, '')))) AS t) g
-$$;
-COMMENT ON FUNCTION wacta_api.generate_ai_template(text, text, text) IS
-$$A template for a project, and the prompt for a model that writes one
-template: as the provider's API takes it; findings: what its linter says; prompt: to take to any model.$$;
-
 CREATE FUNCTION wacta_api.interactive_analytics(days text DEFAULT '30') RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -92,6 +92,26 @@ END
 $$;
 COMMENT ON FUNCTION wacta_http.figures_of(wacta_http.people_filter, date) IS 'The rows of wacta.figures from a day on, of one project or template if they are named.';
 
+-- People are counted on the day of their last decision, as the cards count them; for a project and a template at once, which have no
+-- such count, those that answered the messages of the day.
+CREATE FUNCTION wacta_http.people_by_day(f wacta_http.people_filter, since date) RETURNS TABLE (day date, clicked bigint, interested bigint, not_interested bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  wanted    text := CASE WHEN f.project IS NOT NULL THEN 'project' WHEN f.template IS NOT NULL THEN 'template' ELSE 'all' END;
+  wanted_id integer := CASE wanted WHEN 'all' THEN 0 WHEN 'project' THEN (SELECT p.project_id FROM wacta.project p WHERE p.name = f.project)
+                                   ELSE wacta_http.template_number(f.template) END;
+BEGIN
+  IF f.project IS NOT NULL AND f.template IS NOT NULL THEN
+    RETURN QUERY SELECT x.day, x.clicked, x.interested, x.not_interested FROM wacta_http.figures_of(f, since) x;
+  ELSE
+    RETURN QUERY SELECT a.day, a.clickers, a.interested, a.not_interested FROM wacta.audience_now a
+     WHERE a.day >= since AND (a.scope, a.scope_id) = (wanted, wanted_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.people_by_day(wacta_http.people_filter, date) IS 'Who decided on each day, of one project or template if they are named.';
+
 -- One row a day, the days of the period and as many before it: what the chart shows and the trends compare.
 CREATE FUNCTION wacta_http.series(f wacta_http.people_filter) RETURNS TABLE (day date, current boolean, sent bigint, clicked bigint, interested bigint, not_interested bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -100,7 +120,9 @@ AS $$
          coalesce(sum(v.interested), 0)::bigint, coalesce(sum(v.not_interested), 0)::bigint
     FROM (SELECT wacta.figures_since(2 * $1.days + 1) AS first) s
    CROSS JOIN generate_series(0, 2 * $1.days + 1) n
-    LEFT JOIN wacta_http.figures_of($1, wacta.figures_since(2 * $1.days + 1)) v ON v.day = s.first + n
+    LEFT JOIN (SELECT x.day, x.sent, 0 AS clicked, 0 AS interested, 0 AS not_interested FROM wacta_http.figures_of($1, wacta.figures_since(2 * $1.days + 1)) x
+               UNION ALL
+               SELECT p.day, 0, p.clicked, p.interested, p.not_interested FROM wacta_http.people_by_day($1, wacta.figures_since(2 * $1.days + 1)) p) v ON v.day = s.first + n
    GROUP BY s.first, n ORDER BY n
 $$;
 COMMENT ON FUNCTION wacta_http.series(wacta_http.people_filter) IS 'The figures of each day of a period, and of as many days before it (current: no).';
@@ -382,7 +404,7 @@ AS $$
      FROM wacta.examine_outbox() c ORDER BY c.channel_id LIMIT 10)
   UNION ALL
   (SELECT false, 'Template ' || t.name, concat_ws('; ', lower(t.status), 'held: ' || t.held_reason)
-     FROM wacta.template t WHERE t.status <> 'APPROVED' OR t.held_reason IS NOT NULL ORDER BY t.template_id DESC LIMIT 10)
+     FROM wacta.template t WHERE t.status NOT IN ('APPROVED', 'DRAFT', 'SUBMITTED', 'PENDING') OR t.held_reason IS NOT NULL ORDER BY t.template_id DESC LIMIT 10)
 $$;
 COMMENT ON FUNCTION wacta_http.health_facts() IS 'What keeps messages flowing, and whether it is well: couriers, queue, webhooks, senders, templates.';
 
@@ -397,21 +419,61 @@ COMMENT ON FUNCTION wacta_http.health_rows() IS 'The rows of the health list.';
 
 -- The page
 
-CREATE FUNCTION wacta_http.studio() RETURNS jsonb
+CREATE FUNCTION wacta_http.finding_rows(findings jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT wacta_http.or_empty((SELECT string_agg(format('<li><div><p class="name">%s</p><p class="soft">%s (%s)</p></div>%s</li>',
+      wacta_http.html_escape((f ->> 'component') || ': ' || (f ->> 'message')), wacta_http.html_escape('Rule ' || (f ->> 'rule')), wacta_http.html_escape(f ->> 'source'),
+      wacta_http.tag(f ->> 'severity', CASE f ->> 'severity' WHEN 'error' THEN 'bad' ELSE '' END)), '' ORDER BY n)
+    FROM jsonb_array_elements($1) WITH ORDINALITY t(f, n)), 'None: WhatsApp accepts a template like this.')
+$$;
+COMMENT ON FUNCTION wacta_http.finding_rows(jsonb) IS 'The findings of the studio as rows.';
+
+CREATE FUNCTION wacta_http.may_submit() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_setting('role') AND has_function_privilege(r.oid, 'wacta_api.submit_template(text, text)', 'EXECUTE'))
+$$;
+COMMENT ON FUNCTION wacta_http.may_submit() IS 'Whether the request''s role may submit templates.';
+
+CREATE FUNCTION wacta_http.template_rows() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT wacta_http.or_empty(string_agg(wacta_http.row('template' || t.template_id, wacta_http.html_escape(t.name || ' (' || t.language || ')'),
+           wacta_http.dots(wacta_http.isolated(lower(t.category)), wacta_http.isolated(t.status_reason), wacta_http.isolated('held: ' || t.held_reason), wacta_http.isolated('for ' || p.name))
+             || format('</p><details><summary>How it looks</summary><div class="chat">%s</div></details><p>', wacta_http.preview(jsonb_build_object('components', t.components))),
+           wacta_http.tag(lower(t.status), CASE t.verdict WHEN 'send' THEN 'good' WHEN 'fail' THEN 'bad' ELSE '' END)
+             || CASE WHEN t.status = 'DRAFT' AND wacta_http.may_submit() THEN wacta_http.render(wacta_http.asset('studio_submit.html'), jsonb_build_object('template_id', t.template_id, 'name', t.name)) ELSE '' END),
+           E'\n' ORDER BY t.template_id DESC), 'No template yet.')
+    FROM (SELECT * FROM wacta.template ORDER BY template_id DESC LIMIT 20) t LEFT JOIN wacta.project p ON p.project_id = t.for_project
+$$;
+COMMENT ON FUNCTION wacta_http.template_rows() IS 'The newest templates with their status; drafts can be submitted by who may.';
+
+CREATE FUNCTION wacta_http.written_rows() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT string_agg(wacta_http.row('written' || r.request_id, 'Asked a model', wacta_http.dots(wacta_http.isolated(r.details ->> 'project'), wacta_http.isolated(r.reason), wacta_http.isolated(r.details ->> 'problems')),
+           wacta_http.tag(r.status, CASE r.status WHEN 'failed' THEN 'bad' WHEN 'done' THEN 'good' ELSE '' END)), E'\n' ORDER BY r.request_id DESC)
+    FROM (SELECT * FROM wacta.outbound_request x WHERE x.kind = 'write_template' ORDER BY x.request_id DESC LIMIT 5) r
+$$;
+COMMENT ON FUNCTION wacta_http.written_rows() IS 'What was last asked of a model, and what came of it.';
+
+CREATE FUNCTION wacta_http.studio(draft text, project text, customer_name text, project_name text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  names text[] := ARRAY(SELECT p.name FROM wacta.project p ORDER BY p.project_id LIMIT 200);
-  made  jsonb := wacta_api.generate_ai_template(names[1]);
+  names  text[] := wacta_http.project_names();
+  chosen text := coalesce(nullif(project, ''), names[1]);
+  made   jsonb := wacta_api.generate_ai_template(chosen, customer_name, project_name, draft);
 BEGIN
-  RETURN jsonb_build_object('template', jsonb_pretty(made -> 'template'), 'prompt', made ->> 'prompt',
-    'projects', coalesce((SELECT string_agg(format('<option>%s</option>', wacta_http.html_escape(x)), '' ORDER BY n)
-                            FROM unnest(names) WITH ORDINALITY t(x, n)), '<option value="">(no project yet)</option>'),
-    'findings', wacta_http.or_empty((SELECT string_agg('<li>' || wacta_http.html_escape(format('%s: %s (%s)', f ->> 'component', f ->> 'message', f ->> 'severity')) || '</li>', '')
-                                       FROM jsonb_array_elements(made -> 'findings') f), 'None: WhatsApp accepts a template like this.'));
+  RETURN jsonb_build_object('draft', coalesce(nullif(draft, ''), jsonb_pretty(made -> 'template')), 'prompt', made ->> 'prompt', 'preview', made ->> 'preview',
+    'studio_projects', wacta_http.options(names, chosen, '(no project)'), 'customer_name', coalesce(nullif(customer_name, ''), 'Asha'), 'project_name', project_name,
+    'findings', wacta_http.finding_rows(made -> 'findings'), 'templates', wacta_http.template_rows() || coalesce(wacta_http.written_rows(), ''),
+    'write', CASE WHEN EXISTS (SELECT FROM wacta.channel c WHERE c.provider = 'openai') THEN
+               wacta_http.render(wacta_http.asset('studio_write.html'), jsonb_build_object('studio_projects', wacta_http.options(names, chosen, '(no project)'))) END);
 END
 $$;
-COMMENT ON FUNCTION wacta_http.studio() IS 'What the template generator shows before anyone has asked it.';
+COMMENT ON FUNCTION wacta_http.studio(text, text, text, text) IS 'What the template studio shows: a draft, or a template generated for the project.';
 
 CREATE FUNCTION wacta_http.user_name() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -483,7 +545,8 @@ END
 $$;
 COMMENT ON FUNCTION wacta_http.dashboard_parts(wacta_http.people_filter, bigint, text) IS 'What the dashboard shows.';
 
-CREATE FUNCTION wacta_api.dashboard(days text DEFAULT '30', project text DEFAULT NULL, template text DEFAULT NULL, lead text DEFAULT NULL) RETURNS wacta_http."*/*"
+CREATE FUNCTION wacta_api.dashboard(days text DEFAULT '30', project text DEFAULT NULL, template text DEFAULT NULL, lead text DEFAULT NULL,
+                                    draft text DEFAULT NULL, for_project text DEFAULT NULL, customer_name text DEFAULT NULL, project_name text DEFAULT NULL) RETURNS wacta_http."*/*"
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -494,12 +557,13 @@ BEGIN
     RETURN wacta_http.login_page(401, NULL);
   END IF;
   RETURN wacta_http.unless_known(wacta_http.document(200, c.brand || ' · WhatsApp', wacta_http.asset('style.css') || wacta_http.asset('dashboard.css'),
-    wacta_http.render(wacta_http.asset('dashboard.html'), wacta_http.studio() || wacta_http.dashboard_parts(f, wacta_http.lead_number($4), c.time_zone)
+    wacta_http.render(wacta_http.asset('dashboard.html'), wacta_http.studio($5, $6, $7, $8) || wacta_http.dashboard_parts(f, wacta_http.lead_number($4), c.time_zone)
       || jsonb_build_object('brand', c.brand, 'user', wacta_http.user_name(), 'reasons', wacta_http.reasons(),
                             'reload', wacta_http.query('days', f.days::text, 'project', f.project, 'template', f.template))),
     wacta_http.asset('dashboard.js'), '{}'));
 END
 $$;
-COMMENT ON FUNCTION wacta_api.dashboard(text, text, text, text) IS
+COMMENT ON FUNCTION wacta_api.dashboard(text, text, text, text, text, text, text, text) IS
 $$The dashboard
-For signed-in staff; anyone else gets the sign-in form. Of the last days (30), of one project or template if they are named; lead: a lead to tell about.$$;
+For signed-in staff; anyone else gets the sign-in form. Of the last days (30), of one project or template if they are named; lead: a lead to tell about;
+draft: a template for the studio to check; for_project, customer_name, project_name: what it generates one for.$$;

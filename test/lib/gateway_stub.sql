@@ -102,14 +102,18 @@ $$;
 CREATE FUNCTION wacta_api.send_interactive_message(lead_id text, template text, call_id text) RETURNS json LANGUAGE sql AS $$
 	SELECT wacta_api.seen(json_build_object('lead_id', lead_id, 'template', template, 'call_id', call_id))
 $$;
-CREATE FUNCTION wacta_api.generate_ai_template(project text, customer_name text, project_name text) RETURNS jsonb LANGUAGE sql AS $$
-	SELECT wacta_api.seen(json_build_object('project', project, 'customer_name', customer_name, 'project_name', project_name))::jsonb
+CREATE FUNCTION wacta_api.generate_ai_template(project text, customer_name text, project_name text, template text, name text, language text, body text, footer text)
+RETURNS jsonb LANGUAGE sql AS $$
+	SELECT wacta_api.seen(json_build_object('project', project, 'customer_name', customer_name, 'project_name', project_name, 'template', template,
+		'name', name, 'language', language, 'body', body, 'footer', footer))::jsonb
 $$;
 CREATE FUNCTION wacta_api.interactive_analytics(days text) RETURNS json LANGUAGE sql AS $$
 	SELECT CASE days WHEN 'null' THEN NULL ELSE wacta_api.seen(json_build_object('days', days)) END
 $$;
-CREATE FUNCTION wacta_api.dashboard(days text, project text, template text, lead text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
-	SELECT convert_to(wacta_api.seen(json_build_object('days', days, 'project', project, 'template', template, 'lead', lead))::text, 'UTF8')
+CREATE FUNCTION wacta_api.dashboard(days text, project text, template text, lead text, draft text, for_project text, customer_name text, project_name text)
+RETURNS wacta_http."*/*" LANGUAGE sql AS $$
+	SELECT convert_to(wacta_api.seen(json_build_object('days', days, 'project', project, 'template', template, 'lead', lead,
+		'draft', draft, 'for_project', for_project, 'customer_name', customer_name, 'project_name', project_name))::text, 'UTF8')
 $$;
 CREATE FUNCTION wacta_api.people(show text, q text, days text, project text, template text, after text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
 	SELECT convert_to(wacta_api.seen(json_build_object('show', show, 'q', q, 'days', days, 'project', project, 'template', template, 'after', after))::text, 'UTF8')
@@ -119,6 +123,15 @@ CREATE FUNCTION wacta_api.people_csv(show text, q text, days text, project text,
 $$;
 CREATE FUNCTION wacta_api.record_call(lead_id text, result text, note text) RETURNS json LANGUAGE sql AS $$
 	SELECT wacta_api.seen(json_build_object('lead_id', lead_id, 'result', result, 'note', note))
+$$;
+CREATE FUNCTION wacta_api.save_template(draft text, project text) RETURNS json LANGUAGE sql AS $$
+	SELECT wacta_api.seen(json_build_object('draft', draft, 'project', project))
+$$;
+CREATE FUNCTION wacta_api.submit_template(template_id text, channel text) RETURNS json LANGUAGE sql AS $$
+	SELECT wacta_api.seen(json_build_object('template_id', template_id, 'channel', channel))
+$$;
+CREATE FUNCTION wacta_api.write_template(project text, wishes text) RETURNS json LANGUAGE sql AS $$
+	SELECT wacta_api.seen(json_build_object('project', project, 'wishes', wishes))
 $$;
 
 CREATE FUNCTION wacta_api.webhook_challenge(mode text, challenge text, verify_token text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$

@@ -39,6 +39,10 @@ for my $slash ('', '/')
 	is(seen(GET => "/whatsapp-interactive/people.csv$slash?show=sent")->{args}{show}, 'sent', "people.csv$slash");
 	is_deeply(seen(POST => "/record-call$slash", { form => { lead_id => 7, result => 'done', note => 'n' } })->{args},
 		{ lead_id => '7', result => 'done', note => 'n' }, "record-call$slash");
+	is(seen(POST => "/whatsapp-interactive$slash", { form => { draft => '{}' } })->{args}{draft}, '{}', "a draft to check$slash");
+	is(seen(POST => "/save-template$slash", { form => { draft => '{}' } })->{args}{draft}, '{}', "save-template$slash");
+	is(seen(POST => "/submit-template$slash", { form => { template_id => 3 } })->{args}{template_id}, '3', "submit-template$slash");
+	is(seen(POST => "/write-template$slash", { form => { wishes => 'w' } })->{args}{wishes}, 'w', "write-template$slash");
 	is(seen(GET => "/login$slash?days=3")->{args}{days}, '3', "GET /login$slash is the dashboard");
 	is(ask(POST => "/logout$slash")->{status}, 204, "POST /logout$slash");
 	is(seen(POST => "/webhook/whatsapp/integration$slash")->{path}, '/webhook/whatsapp/integration', "webhook$slash");

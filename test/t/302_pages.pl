@@ -354,7 +354,7 @@ sub test_browser_dashboard
 
 	$browser->value('document.querySelector("#studio [name=customer_name]").value = "Meera"');
 	$browser->click('#studio form button');
-	ok($browser->until('document.getElementById("template_json").textContent.includes("Meera")'), 'a template is generated');
+	ok($browser->until('document.getElementById("template_json").value.includes("Meera") && document.getElementById("preview").textContent.includes("Hi Meera")'), 'a template is generated');
 	is($browser->value('window.marker'), 1, 'all in the same page');
 	is_quiet('the dashboard at work');
 
