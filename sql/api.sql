@@ -16,7 +16,7 @@ CREATE FUNCTION pg_temp.page(body bytea) RETURNS TABLE (status text, type text, 
   SELECT current_setting('response.status'), (SELECT h ->> 'Content-Type' FROM jsonb_array_elements(current_setting('response.headers')::jsonb) h WHERE h ? 'Content-Type'),
          -- the page of which every fixed part stands in the body
          (SELECT string_agg(name, ', ') FROM unnest('{confirm,interested,not_interested,ask_again,refused,login,dashboard}'::text[]) name
-           WHERE (SELECT bool_and(position(piece IN convert_from($1, 'UTF8')) > 0) FROM regexp_split_to_table(wacta_http.asset(name || '.html'), '\{\{\{?[a-z_]+\}\}\}?') piece))
+           WHERE (SELECT bool_and(position(piece IN convert_from($1, 'UTF8')) > 0) FROM regexp_split_to_table(wacta_http.asset(name || '.html'), '\{\{[:{]?[a-z_]+\}\}\}?') piece))
 $$;
 CREATE FUNCTION pg_temp.header(name text) RETURNS text LANGUAGE sql AS
 $$ SELECT h ->> $1 FROM jsonb_array_elements(current_setting('response.headers')::jsonb) h WHERE h ? $1 $$;

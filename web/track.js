@@ -4,7 +4,8 @@
   function send() {
     if (!visible()) return;
     document.removeEventListener('visibilitychange', send);
-    document.getElementById('status').textContent = 'One moment: we are noting your answer.';
+    var status = document.getElementById('status');
+    status.textContent = status.getAttribute('data-sending');
     document.getElementById('answer').submit();
   }
   document.addEventListener('visibilitychange', send);

@@ -180,27 +180,43 @@ reply_error(Arena *arena, Reply *reply, int status, const char *code,
 	add_error_headers(arena, reply);
 }
 
-static const char *
+/* The gateway has no language to choose by: it says what it has to in both. */
+typedef struct PageText
+{
+	const char *english;
+	const char *hindi;
+} PageText;
+
+static PageText
 page_text(int status)
 {
 	if (status == 404 || status == 405)
-		return "This link is not complete. Please open it again from your message.";
+		return (PageText) {"This link is not complete. Please open it again from your message.",
+		"यह लिंक अधूरा है। कृपया इसे अपने संदेश से फिर खोलें।"};
 	if (status == 401 || status == 403)
-		return "You are not signed in, or you may not see this page.";
+		return (PageText) {"You are not signed in, or you may not see this page.",
+		"आपने साइन इन नहीं किया है, या आप यह पेज नहीं देख सकते।"};
 	if (status == 429 || status == 503 || status == 504)
-		return "We cannot answer right now. Please try again in a minute.";
-	return "Something went wrong. Please try again later.";
+		return (PageText) {"We cannot answer right now. Please try again in a minute.",
+		"हम अभी जवाब नहीं दे पा रहे हैं। कृपया एक मिनट बाद फिर कोशिश करें।"};
+	return (PageText) {"Something went wrong. Please try again later.",
+	"कुछ गड़बड़ हो गई। कृपया थोड़ी देर बाद फिर कोशिश करें।"};
 }
 
 void
 reply_error_page(Arena *arena, Reply *reply)
 {
+	PageText	text = page_text(reply->status);
+
+	/* no style: nothing may be loaded or run on this page */
 	reply->content_type = "text/html; charset=utf-8";
 	reply->body = arena_printf(arena,
 							   "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
 							   "<meta name=\"viewport\" content=\"width=device-width\">"
-							   "<title>%d</title></head><body><p>%s</p></body></html>\n",
-							   reply->status, page_text(reply->status));
+							   "<meta name=\"color-scheme\" content=\"light dark\">"
+							   "<title>%d</title></head><body><main><h1>%s</h1>"
+							   "<p lang=\"hi\">%s</p></main></body></html>\n",
+							   reply->status, text.english, text.hindi);
 	reply->body_len = strlen(reply->body);
 }
 

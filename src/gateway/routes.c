@@ -51,8 +51,8 @@ static const ApiFunction functions[] = {
 	},
 	[FN_TRACK] = {
 		"track",
-		"SELECT wacta_api.track(token => $1, action => $2, lead_id => $3, confirm => $4)",
-		INPUT_ARGS, OUTPUT_BYTES, SHARE_LEAD, 4, {"token", "action", "lead_id", "confirm"}
+		"SELECT wacta_api.track(token => $1, action => $2, lead_id => $3, confirm => $4, call_at => $5)",
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_LEAD, 5, {"token", "action", "lead_id", "confirm", "call_at"}
 	},
 	[FN_TRACK_VISIT] = {
 		"track_visit",

@@ -65,6 +65,9 @@ CREATE TABLE wacta.config (
   only_row          boolean  PRIMARY KEY DEFAULT true CHECK (only_row),
   base_url          text     NOT NULL DEFAULT 'http://127.0.0.1:8080' CHECK (base_url ~ '^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$'),
   brand             text     NOT NULL DEFAULT 'wacta',
+  brand_color       text     CHECK (brand_color ~ '^#[0-9a-fA-F]{6}$'),
+  brand_logo        text     CHECK (brand_logo ~ '^data:image/(png|jpeg|webp|svg\+xml);base64,[A-Za-z0-9+/]+=*$' AND length(brand_logo) <= 6000),
+  page_language     text     NOT NULL DEFAULT 'en',
   default_country   text     NOT NULL DEFAULT 'IN',
   time_zone         text     NOT NULL DEFAULT 'Asia/Kolkata',
   click_mode        text     NOT NULL DEFAULT 'auto'   CHECK (click_mode IN ('auto', 'confirm', 'direct')),
@@ -111,6 +114,9 @@ CREATE TABLE wacta.config (
 );
 COMMENT ON TABLE wacta.config IS 'The one row of settings of this database; change it with UPDATE as wacta_admin.';
 COMMENT ON COLUMN wacta.config.base_url IS 'Where customers reach the front door, without a slash at the end.';
+COMMENT ON COLUMN wacta.config.brand_color IS 'The line above the customers'' pages, as #0b6b4b; it stands behind no text, so that any colour will do.';
+COMMENT ON COLUMN wacta.config.brand_logo IS 'A small picture beside the brand, as a data URI of at most 6,000 characters: nothing is fetched from elsewhere.';
+COMMENT ON COLUMN wacta.config.page_language IS 'The language of a customer''s page where neither the message nor the browser names one of wacta.page_text.';
 COMMENT ON COLUMN wacta.config.default_country IS 'ISO code of the country whose numbers come without a country code (see wacta.country).';
 COMMENT ON COLUMN wacta.config.click_mode IS 'auto: the page posts itself; confirm: a button always; direct: the front door turns the GET into the POST.';
 COMMENT ON COLUMN wacta.config.scanner_window IS 'Both buttons within this time from one visitor are a scanner''s; 0: nobody is taken for one.';

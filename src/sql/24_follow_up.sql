@@ -40,12 +40,14 @@ CREATE TABLE wacta.follow_up (
   last_tried_at timestamptz,
   result        text,
   announced_at  timestamptz,
+  wish          text CHECK (wish IN ('now', 'evening', 'tomorrow')),
   PRIMARY KEY (lead_id, follow_up_id),
   CHECK ((closed_at IS NULL) = (outcome IS NULL))
 );
 COMMENT ON TABLE wacta.follow_up IS 'Calls to make: due in the project''s sales hours, open until they have an outcome.';
 COMMENT ON COLUMN wacta.follow_up.outcome IS 'In words, what came of it.';
 COMMENT ON COLUMN wacta.follow_up.result IS 'What came of the last attempt, by wacta.follow_up_result; NULL: it was closed without one.';
+COMMENT ON COLUMN wacta.follow_up.wish IS 'When the person asked to be called; NULL: they did not say.';
 COMMENT ON COLUMN wacta.follow_up.announced_at IS 'When wacta.announce_follow_ups() found it due; NULL: it is not due, or nobody has looked.';
 CREATE INDEX follow_up_open ON wacta.follow_up (due_at) WHERE closed_at IS NULL;
 CREATE INDEX follow_up_to_announce ON wacta.follow_up (due_at) WHERE closed_at IS NULL AND announced_at IS NULL;

@@ -34,17 +34,26 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta_http.html_escape(text) IS 'Text as it may stand in HTML, in attributes too.';
 
--- {{name}} is replaced by an escaped value, {{{name}}} by markup that we made ourselves. One pass: a value is never read for names.
+CREATE FUNCTION wacta_http.say(vars jsonb, name text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT replace(wacta_http.html_escape($1 #>> ARRAY['texts', $2]), '{project}', '<bdi>' || wacta_http.html_escape($1 ->> 'project') || '</bdi>')
+$$;
+COMMENT ON FUNCTION wacta_http.say(jsonb, text) IS 'A text of the page''s language as markup, with the project''s name in it.';
+
+-- {{name}} is replaced by an escaped value, {{{name}}} by markup that we made ourselves, {{:name}} by the text of that name.
+-- One pass: a value is never read for names.
 CREATE FUNCTION wacta_http.render(template text, vars jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT string_agg(CASE
            WHEN n = 1 THEN part
+           WHEN part LIKE ':%' THEN wacta_http.say($2, split_part(substr(part, 2), '}}', 1)) || substr(part, strpos(part, '}}') + 2)
            WHEN part LIKE '{%' THEN coalesce($2 ->> split_part(substr(part, 2), '}}}', 1), '') || substr(part, strpos(part, '}}}') + 3)
            ELSE wacta_http.html_escape($2 ->> split_part(part, '}}', 1)) || substr(part, strpos(part, '}}') + 2) END, '' ORDER BY n)
-    FROM regexp_split_to_table($1, '\{\{(?=\{?[a-z_]+\}\})') WITH ORDINALITY t(part, n)
+    FROM regexp_split_to_table($1, '\{\{(?=[:{]?[a-z_]+\}\})') WITH ORDINALITY t(part, n)
 $$;
-COMMENT ON FUNCTION wacta_http.render(text, jsonb) IS 'Fills a page: {{name}} escaped, {{{name}}} as markup.';
+COMMENT ON FUNCTION wacta_http.render(text, jsonb) IS 'Fills a page: {{name}} escaped, {{{name}}} as markup, {{:name}} from vars.texts.';
 
 CREATE FUNCTION wacta_http.csp_hash(script text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -52,7 +61,7 @@ AS $$ SELECT '''sha256-' || encode(sha256(convert_to($1, 'UTF8')), 'base64') || 
 COMMENT ON FUNCTION wacta_http.csp_hash(text) IS 'A Content-Security-Policy source that allows exactly this inline script or style.';
 
 -- A whole page: the frame of web/page.html around a body, with a policy that allows nothing but our own style and script.
-CREATE FUNCTION wacta_http.document(status integer, title text, style text, body text, script text, headers jsonb) RETURNS bytea
+CREATE FUNCTION wacta_http.document(status integer, title text, style text, body text, script text, headers jsonb, language text DEFAULT 'en', direction text DEFAULT 'ltr') RETURNS bytea
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -63,19 +72,22 @@ BEGIN
     'Content-Security-Policy', format('default-src ''none''; style-src %s; %simg-src data:; form-action ''self''; base-uri ''none''; frame-ancestors ''none''',
       wacta_http.csp_hash(style), coalesce('script-src ' || wacta_http.csp_hash(script) || '; connect-src ''self''; ', ''))) || headers);
   RETURN convert_to(wacta_http.render(wacta_http.asset('page.html'), jsonb_build_object('title', title, 'style', style, 'body', body,
-    'script', coalesce('<script>' || script || '</script>', ''))), 'UTF8');
+    'language', language, 'direction', CASE WHEN direction = 'rtl' THEN ' dir="rtl"' END, 'script', coalesce('<script>' || script || '</script>', ''))), 'UTF8');
 END
 $$;
-COMMENT ON FUNCTION wacta_http.document(integer, text, text, text, text, jsonb) IS
+COMMENT ON FUNCTION wacta_http.document(integer, text, text, text, text, jsonb, text, text) IS
 'Answers with a page; its CSP allows exactly the inline style and script that it has.';
 
-CREATE FUNCTION wacta_http.page(status integer, title text, body text, script text DEFAULT NULL, headers jsonb DEFAULT '{}') RETURNS bytea
+CREATE FUNCTION wacta_http.page(status integer, title text, body text, script text DEFAULT NULL, headers jsonb DEFAULT '{}', language text DEFAULT 'en',
+                                direction text DEFAULT 'ltr') RETURNS bytea
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT wacta_http.document($1, $2, wacta_http.asset('style.css'),
-    wacta_http.render(wacta_http.asset('customer.html'), jsonb_build_object('content', $3, 'brand', (SELECT c.brand FROM wacta.config c))), $4, $5)
+  SELECT wacta_http.document($1, $2, wacta_http.asset('style.css') || coalesce(format('.sheet{border-color:%s}', c.brand_color), ''),
+    wacta_http.render(wacta_http.asset('customer.html'), jsonb_build_object('content', $3, 'brand', c.brand,
+      'logo', '<img src="' || c.brand_logo || '" alt="" height="40">')), $4, $5, $6, $7)
+    FROM wacta.config c
 $$;
-COMMENT ON FUNCTION wacta_http.page(integer, text, text, text, jsonb) IS 'Answers with a page of one column under the brand: the customers'' pages, the sign-in form.';
+COMMENT ON FUNCTION wacta_http.page(integer, text, text, text, jsonb, text, text) IS 'Answers with a page of one column under the brand: the customers'' pages, the sign-in form.';
 
 CREATE FUNCTION wacta_http.lead_number(value text) RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -127,7 +139,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead: with the same key and times, so that a page is the same each time.';
 
-CREATE FUNCTION wacta_http.other_button(page text, project text, token text) RETURNS text
+CREATE FUNCTION wacta_http.other_button(page text, token text, vars jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -135,52 +147,99 @@ DECLARE
   new_token text := CASE WHEN other IS NOT NULL THEN wacta_http.other_answer(token, other) END;
   root  text := (SELECT regexp_replace(c.base_url, '^https?://[^/]+', '') FROM wacta.config c);
 BEGIN
-  RETURN CASE WHEN new_token IS NOT NULL THEN wacta_http.render(wacta_http.asset('other_' || other || '.html'), jsonb_build_object(
-    'project', project, 'token', new_token,
+  RETURN CASE WHEN new_token IS NOT NULL THEN wacta_http.render(wacta_http.asset('other_' || other || '.html'), vars || jsonb_build_object('token', new_token,
     'to', CASE WHEN new_token <> token THEN format(' action="%s/t/%s"', wacta_http.html_escape(root), wacta.percent_encode(new_token)) END)) END;
 END
 $$;
-COMMENT ON FUNCTION wacta_http.other_button(text, text, text) IS 'The quiet way from one answer''s page to the other answer.';
+COMMENT ON FUNCTION wacta_http.other_button(text, text, jsonb) IS 'The quiet way from one answer''s page to the other answer.';
+
+CREATE FUNCTION wacta_http.call_promise(f wacta.follow_up, vars jsonb, zone text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT replace(replace(vars #>> ARRAY['texts', CASE
+             WHEN f.wish IS NULL THEN 'call'
+             WHEN f.due_at <= wacta.now() THEN 'call_soon'
+             WHEN d.due::date = d.today THEN 'call_today'
+             WHEN d.due::date = d.today + 1 THEN 'call_tomorrow'
+             ELSE 'call_later' END], '{time}', to_char(d.due, 'HH24:MI')), '{date}', to_char(d.due, 'FMDD/FMMM/YYYY'))
+    FROM (SELECT f.due_at AT TIME ZONE zone AS due, (wacta.now() AT TIME ZONE zone)::date AS today) d
+$$;
+COMMENT ON FUNCTION wacta_http.call_promise(wacta.follow_up, jsonb, text) IS 'What a page says of a call; a time is told only to whom has chosen it.';
 
 -- Promises only what is there: a brochure that was queued and has not failed, a call that is scheduled.
-CREATE FUNCTION wacta_http.promises(lead bigint, project integer) RETURNS text
+CREATE FUNCTION wacta_http.promises(lead bigint, project integer, f wacta.follow_up, vars jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT concat(
     CASE WHEN (SELECT m.status NOT IN ('failed', 'suppressed', 'expired', 'cancelled') FROM wacta.message m
                 WHERE m.lead_id = $1 AND m.purpose = 'brochure' AND m.project_id IS NOT DISTINCT FROM $2
-                ORDER BY m.message_id DESC LIMIT 1) THEN wacta_http.asset('promise_brochure.html') END,
-    CASE WHEN EXISTS (SELECT FROM wacta.follow_up f WHERE f.lead_id = $1 AND f.closed_at IS NULL)
-         THEN wacta_http.asset('promise_call.html') END)
+                ORDER BY m.message_id DESC LIMIT 1) THEN wacta_http.render(wacta_http.asset('promise_brochure.html'), vars) END,
+    CASE WHEN f.follow_up_id IS NOT NULL
+         THEN wacta_http.render(wacta_http.asset('promise_call.html'), jsonb_build_object('call', wacta_http.call_promise(f, vars, wacta.time_zone($2)))) END)
 $$;
-COMMENT ON FUNCTION wacta_http.promises(bigint, integer) IS 'What the page after Interested may say of the brochure and the call.';
+COMMENT ON FUNCTION wacta_http.promises(bigint, integer, wacta.follow_up, jsonb) IS 'What the page after Interested may say of the brochure and the call.';
 
+CREATE FUNCTION wacta_http.wishes(f wacta.follow_up, token text, vars jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT wacta_http.render(wacta_http.asset('wishes.html'), vars || jsonb_build_object('token', token, 'buttons', string_agg(
+           wacta_http.render(wacta_http.asset('wish.html'), jsonb_build_object('wish', w.wish,
+             'chosen', CASE WHEN wacta.grants_wish(f, w.wish, w.call_at) THEN ' aria-pressed="true"' END,
+             'text', vars #>> ARRAY['texts', CASE WHEN w.wish = 'tomorrow' AND w.call_at > wacta.now() + interval '36 hours' THEN 'wish_next_day' ELSE 'wish_' || w.wish END])),
+           E'\n' ORDER BY w.call_at)))
+    FROM wacta.lead l, wacta.call_wishes(l.project_id) w WHERE l.lead_id = f.lead_id HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION wacta_http.wishes(wacta.follow_up, text, jsonb) IS 'The buttons by which a person says when to call.';
+
+-- What stands only on the page after Interested.
+CREATE FUNCTION wacta_http.interested_parts(lead bigint, p wacta.project, token text, vars jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  f wacta.follow_up;
+BEGIN
+  SELECT * INTO f FROM wacta.follow_up x WHERE x.lead_id = lead AND x.closed_at IS NULL ORDER BY x.due_at LIMIT 1;
+  RETURN jsonb_build_object('promises', wacta_http.promises(lead, p.project_id, f, vars), 'wishes', wacta_http.wishes(f, token, vars),
+    'brochure', CASE WHEN p.brochure_link IS NOT NULL
+                     THEN wacta_http.render(wacta_http.asset('brochure_link.html'), vars || jsonb_build_object('link', p.brochure_link)) END);
+END
+$$;
+COMMENT ON FUNCTION wacta_http.interested_parts(bigint, wacta.project, text, jsonb) IS 'Promises, brochure and choice of a call for the page after Interested.';
+
+-- A refused link has no lead here, so that its language can only be the visitor's own.
 CREATE FUNCTION wacta_http.click_page(status integer, page text, token text, action text, lead bigint, headers jsonb DEFAULT '{}') RETURNS bytea
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  c wacta.config := (SELECT k FROM wacta.config k);
-  p wacta.project;
-  title text;
+  c     wacta.config := (SELECT k FROM wacta.config k);
+  p     wacta.project;
+  about record;
+  texts jsonb;
+  vars  jsonb;
 BEGIN
   -- the project that the message was about, which need not be the lead's newest
-  SELECT pr.* INTO p FROM wacta.lead l
-    LEFT JOIN wacta.message m ON (m.lead_id, m.message_id) = (l.lead_id, (SELECT t.message_id FROM wacta.token_check(token) t))
-    JOIN wacta.project pr ON pr.project_id = coalesce(m.project_id, l.project_id)
+  SELECT coalesce(m.project_id, l.project_id) AS project_id, t.language INTO about FROM wacta.lead l
+    LEFT JOIN wacta.message m ON (m.lead_id, m.message_id) = (l.lead_id, (SELECT k.message_id FROM wacta.token_check(token) k))
+    LEFT JOIN wacta.template t USING (template_id)
    WHERE l.lead_id = lead;
-  title := coalesce(p.name, c.brand);
-  RETURN wacta_http.page(status, title,
-    wacta_http.render(wacta_http.asset(page || '.html'), jsonb_build_object(
-      'project', title, 'action', action, 'token', token,
-      'question', CASE action WHEN 'interested' THEN 'Yes, I am interested' ELSE 'No, I am not interested' END,
-      'promises', CASE WHEN page = 'interested' THEN wacta_http.promises(lead, p.project_id) END,
-      'brochure', CASE WHEN page = 'interested' AND p.brochure_link IS NOT NULL
-                       THEN wacta_http.render(wacta_http.asset('brochure_link.html'), jsonb_build_object('link', p.brochure_link)) END,
-      'other', wacta_http.other_button(page, title, token))),
-    CASE WHEN page = 'confirm' AND c.click_mode <> 'confirm' THEN wacta_http.asset('track.js') END, headers);
+  SELECT * INTO p FROM wacta.project x WHERE x.project_id = about.project_id;
+  texts := wacta_http.page_texts(coalesce(wacta_http.known_language(about.language), wacta_http.accepted_language(wacta_http.request_headers() ->> 'accept-language'),
+    wacta_http.known_language(c.page_language), 'en'));
+  vars := jsonb_build_object('texts', texts, 'project', coalesce(p.name, c.brand), 'action', action, 'token', token,
+    'question', texts ->> ('say_' || action), 'sending', texts ->> 'sending');
+  vars := vars || jsonb_build_object('other', wacta_http.other_button(page, token, vars));
+  IF page = 'interested' THEN
+    vars := vars || wacta_http.interested_parts(lead, p, token, vars);
+  END IF;
+  RETURN wacta_http.page(status, replace(texts ->> (page || '_title'), '{project}', vars ->> 'project'),
+    wacta_http.render(wacta_http.asset(page || '.html'), vars),
+    CASE WHEN page = 'confirm' AND c.click_mode <> 'confirm' THEN wacta_http.asset('track.js') END, headers,
+    texts ->> 'language', texts ->> 'direction');
 END
 $$;
-COMMENT ON FUNCTION wacta_http.click_page(integer, text, text, text, bigint, jsonb) IS 'A customer''s page: confirm, interested, not_interested, ask_again or refused.';
+COMMENT ON FUNCTION wacta_http.click_page(integer, text, text, text, bigint, jsonb) IS
+'A customer''s page: confirm, interested, not_interested, ask_again or refused. It speaks the language of the message''s template, else
+of Accept-Language, else of config.page_language.';
 
 CREATE FUNCTION wacta_http.refused_page() RETURNS bytea
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -215,12 +274,14 @@ $$The page behind a customer's link
 A GET changes nothing: the page posts itself (auto) or asks for a tap (confirm), as click_mode says. In click_mode direct the header
 X-Accel-Redirect: @tap asks the front door to call track instead.$$;
 
-CREATE FUNCTION wacta_api.track(token text DEFAULT NULL, action text DEFAULT NULL, lead_id text DEFAULT NULL, confirm text DEFAULT NULL) RETURNS wacta_http."*/*"
+CREATE FUNCTION wacta_api.track(token text DEFAULT NULL, action text DEFAULT NULL, lead_id text DEFAULT NULL, confirm text DEFAULT NULL,
+                                call_at text DEFAULT NULL) RETURNS wacta_http."*/*"
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   token text := wacta_http.link_part($1);
   r     record;
+  lead  bigint;
 BEGIN
   SELECT * INTO r FROM wacta.record_click(token, wacta_http.link_part($2), wacta_http.lead_number($3),
                          wacta_http.visit() || jsonb_build_object('explicit', coalesce($4, '') = 'yes'));
@@ -229,12 +290,17 @@ BEGIN
   ELSIF r.decision = 'none' THEN
     RETURN wacta_api.track_page($1, $2, $3);
   END IF;
-  RETURN wacta_http.click_page(200, r.page, token, r.decision, (SELECT wacta.living_lead(t.lead_id) FROM wacta.token_check(token) t));
+  lead := (SELECT wacta.living_lead(t.lead_id) FROM wacta.token_check(token) t);
+  IF r.page = 'interested' AND call_at <> '' THEN
+    PERFORM wacta.wish_call(lead, call_at);
+  END IF;
+  RETURN wacta_http.click_page(200, r.page, token, r.decision, lead);
 END
 $$;
-COMMENT ON FUNCTION wacta_api.track(text, text, text, text) IS
+COMMENT ON FUNCTION wacta_api.track(text, text, text, text, text) IS
 $$A customer's tap
-Records the decision that the token proves and answers with the page that confirms it. confirm=yes is an explicit new yes.
+Records the decision that the token proves and answers with the page that confirms it. confirm=yes is an explicit new yes;
+call_at (now, evening, tomorrow) is when an interested person would like to be called.
 What previews or prefetches links gets the page of a GET, and decides nothing.$$;
 
 CREATE FUNCTION wacta_api.track_visit(token text DEFAULT NULL, action text DEFAULT NULL, lead_id text DEFAULT NULL, method text DEFAULT NULL) RETURNS void

@@ -12,7 +12,7 @@ BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
-      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text), wacta_api.track_visit(text, text, text, text),
+      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea), wacta_http.apply_received(),
       wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
       wacta_api.dashboard(text, text, text, text, text, text, text, text), wacta_api.people(text, text, text, text, text, text), wacta_api.people_csv(text, text, text, text, text) TO %1$I;
@@ -45,7 +45,7 @@ BEGIN
   EXECUTE format($$
     GRANT USAGE ON SCHEMA wacta, wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
-      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text), wacta_api.track_visit(text, text, text, text),
+      wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.send_interactive_message(text, text, text), wacta_api.generate_ai_template(text, text, text, text, text, text, text, text), wacta_api.save_template(text, text), wacta_api.write_template(text, text),
       wacta_api.interactive_analytics(text), wacta_api.dashboard(text, text, text, text, text, text, text, text), wacta_api.people(text, text, text, text, text, text),
       wacta_api.people_csv(text, text, text, text, text), wacta_api.record_call(text, text, text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
@@ -66,7 +66,7 @@ BEGIN
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
-      wacta.schedule, wacta.click, wacta.preview_agent, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.message_person, wacta.daily_trouble, wacta.lead_list, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.schedule, wacta.click, wacta.preview_agent, wacta.page_text, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.message_person, wacta.daily_trouble, wacta.lead_list, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap,
       wacta.follow_up_result, wacta.assignment_rule, wacta.unassigned_lead, wacta.event_kind TO %1$I
   $$, role);
@@ -102,7 +102,7 @@ BEGIN
       wacta.cluster_identity(), wacta.fence_problem(), wacta.unfence(text, boolean) TO %1$I;
     GRANT UPDATE ON wacta.config TO %1$I;
     GRANT UPDATE (every, enabled) ON wacta.schedule TO %1$I;
-    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price, wacta.quiet_hours, wacta.frequency_cap TO %1$I;
+    GRANT INSERT, UPDATE, DELETE ON wacta.country, wacta.preview_agent, wacta.page_text, wacta.ivr_field, wacta.ivr_word, wacta.ivr_rule, wacta.error_rule, wacta.account_rule, wacta.price, wacta.quiet_hours, wacta.frequency_cap TO %1$I;
     GRANT UPDATE (severity) ON wacta.template_rule TO %1$I;
     GRANT INSERT, UPDATE ON wacta.project, wacta.template TO %1$I;
     GRANT INSERT, UPDATE, DELETE ON wacta.follow_up_result TO %1$I;

@@ -83,7 +83,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION wacta_api.track(token text, action text, lead_id text, confirm text) RETURNS wacta_http."*/*" LANGUAGE plpgsql AS $$
+CREATE FUNCTION wacta_api.track(token text, action text, lead_id text, confirm text, call_at text) RETURNS wacta_http."*/*" LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO public.written (what) VALUES ('track');
 	PERFORM set_config('response.headers', '[{"Content-Type":"text/html; charset=utf-8"}]', true);
