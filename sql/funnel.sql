@@ -42,6 +42,10 @@ SELECT pg_temp.check() AS clicked;
 SELECT day, counted, state, done, number FROM wacta.funnel_now WHERE counted IN ('interested', 'not_interested') ORDER BY 1, 2, 3, 4;
 SELECT * FROM wacta.audience_now ORDER BY day, scope, scope_id;
 
+-- A person whose last yes was on another day than the last decision, and who says yes again
+SELECT decision, first_time FROM wacta.record_click(pg_temp.token(pg_temp.pitch_of(13)), 'interested', NULL, '{"explicit": true}');
+SELECT pg_temp.check() AS yes_again;
+
 -- Folding changes nothing; nor does doing it again
 CREATE TEMP TABLE before AS SELECT * FROM wacta.funnel_now;
 SELECT wacta.fold_funnel(3) AS a_few;

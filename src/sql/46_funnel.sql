@@ -133,7 +133,7 @@ BEGIN
       FROM unnest(before) b CROSS JOIN wacta.config c WHERE b.effective AND b.kind = 'tap'
   ), moved AS (
     INSERT INTO wacta.audience_delta
-    SELECT m.day, p.scope, p.scope_id, sum(m.sign) FILTER (WHERE m.what = 1), coalesce(sum(m.sign) FILTER (WHERE m.what = 2), 0), coalesce(sum(m.sign) FILTER (WHERE m.what = 3), 0)
+    SELECT m.day, p.scope, p.scope_id, coalesce(sum(m.sign) FILTER (WHERE m.what = 1), 0), coalesce(sum(m.sign) FILTER (WHERE m.what = 2), 0), coalesce(sum(m.sign) FILTER (WHERE m.what = 3), 0)
       FROM (SELECT s.lead_id, o.scope, o.scope_id,
                    max(s.day) FILTER (WHERE s.is) AS last, max(s.day) FILTER (WHERE s.was) AS old_last,
                    max(s.day) FILTER (WHERE s.is AND s.action = 'interested') AS yes, max(s.day) FILTER (WHERE s.was AND s.action = 'interested') AS old_yes,

@@ -267,10 +267,14 @@ DECLARE
   template integer := wacta_http.template_number(f.template);
 BEGIN
   RETURN QUERY
-  SELECT wacta.trouble_kind(m.status, r.action) AS kind, m.reason, m.error_code, count(*)
-    FROM wacta.message m LEFT JOIN wacta.error_rule r ON r.kind = 'code' AND r.code = m.error_code
-   WHERE m.purpose = 'pitch' AND m.reason IS NOT NULL AND m.enqueued_at >= since AND wacta.trouble_kind(m.status, r.action) IS NOT NULL
-     AND (f.project IS NULL OR m.project_id = project) AND (f.template IS NULL OR m.template_id = template)
+  SELECT k.kind, m.reason, m.error_code, sum(m.n)::bigint
+    FROM (SELECT q.status, q.reason, q.error_code, count(*) AS n FROM wacta.message q
+           WHERE q.purpose = 'pitch' AND q.reason IS NOT NULL AND q.enqueued_at >= since
+             AND (f.project IS NULL OR q.project_id = project) AND (f.template IS NULL OR q.template_id = template)
+           GROUP BY q.status, q.reason, q.error_code) m
+    LEFT JOIN wacta.error_rule r ON r.kind = 'code' AND r.code = m.error_code
+   CROSS JOIN LATERAL (SELECT wacta.trouble_kind(m.status, r.action) AS kind) k
+   WHERE k.kind IS NOT NULL
    GROUP BY 1, 2, 3;
 END
 $$;

@@ -61,7 +61,7 @@ BEGIN
       wacta.assign_lead(bigint, text), wacta.assignment_rule_of(integer, text), wacta.events_after(text, integer),
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
       wacta.lint_template(jsonb, text), wacta.save_template(jsonb, text), wacta.write_template(text, text, text),
-      wacta.analytics(integer), wacta.find_leads(text, integer, bigint, integer), wacta.name_words(text), wacta.name_query(text), wacta.number_beginnings(text),
+      wacta.analytics(integer), wacta.find_leads(text, integer, bigint, integer), wacta.plain_words(text), wacta.name_words(text), wacta.name_query(text), wacta.number_beginnings(text),
       wacta.trouble_kind(wacta.message_status, text) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
@@ -95,7 +95,7 @@ BEGIN
       wacta.add_hook(text, regprocedure, text), wacta.remove_hook(text, regprocedure), wacta.remove_hook(integer), wacta.retry_hooks(integer),
       wacta.attach_lead_table(regclass, jsonb, boolean), wacta.load_lead_table(regclass, text[], integer), wacta.detach_lead_table(regclass),
       wacta.sync_lead_tables(integer), wacta.trim_events(integer), wacta.set_assignment(text[], text, text, text), wacta.set_away(text, boolean), wacta.assign_leads(integer),
-      wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text), wacta.plain_words(text),
+      wacta.settle(bigint, text, text), wacta.acknowledge_event(bigint), wacta.word_meaning(text),
       wacta.plain_word_list(text[]), wacta.send_now(text), wacta.rebuild_queue(), wacta.rebuild_funnel(), wacta.fold_funnel(integer), wacta.install_schedule(text), wacta.remove_schedule(), wacta.run_job(text, text), wacta.sender_pace(), wacta.ingest_webhook(text, text, bytea, jsonb),
       wacta.receive_webhook(text, text, bytea, jsonb), wacta.replay(bigint),
       wacta.examine_token(text, text, bigint), wacta.token_check(text),

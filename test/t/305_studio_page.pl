@@ -1,5 +1,5 @@
 # The template studio over HTTP and in Chromium, and the dashboard by keyboard, narrow and wide,
-# light and dark, with hostile names. SHOTS=directory keeps pictures of it.
+# light and dark, with hostile names. SHOTS=directory keeps the pictures of docs/dashboard.md.
 use strict;
 use warnings;
 use utf8;
@@ -99,9 +99,9 @@ sub test_endpoints
 
 sub picture
 {
-	my ($name, $selector) = @_;
+	my ($name, $selector, $scale) = (@_, 0.6);
 	my $directory = $ENV{SHOTS} or return;
-	my $at = $browser->value("(function () { const r = document.querySelector('$selector').getBoundingClientRect(); return { x: r.x + scrollX, y: r.y + scrollY, width: r.width, height: Math.min(r.height, 1500), scale: 1 }; })()");
+	my $at = $browser->value("(function () { const r = document.querySelector('$selector').getBoundingClientRect(); return { x: r.x + scrollX, y: r.y + scrollY, width: r.width, height: Math.min(r.height, 1500), scale: $scale }; })()");
 	my $got = $browser->command('Page.captureScreenshot', { format => 'png', captureBeyondViewport => JSON::PP::true, clip => $at });
 	open my $out, '>:raw', "$directory/$name.png" or die "$name: $!";
 	print $out decode_base64($got->{data});
@@ -154,7 +154,7 @@ sub test_looks
 		open_dashboard(%option);
 		is_quiet($name);
 		is_accessible($name);
-		picture("dashboard-$name", '#figures') ;
+		picture("dashboard-$name", '#figures');
 		picture("lists-$name", '#main > .columns');
 		picture("studio-$name", '#studio');
 		$browser->go("$gateway->{url}/whatsapp-interactive/people/");
@@ -173,7 +173,7 @@ sub test_studio
 	$browser->type($original);
 	ok($browser->until('document.getElementById("findings").textContent.includes("url_variable_count")'), 'what is pasted is checked by itself');
 	is($browser->value('document.querySelector("#preview b")?.textContent'), 'Green_Acres', 'and shown');
-	picture('findings', '#studio');
+	picture('findings', '#studio', 0.45);
 	$browser->click('#checker [formaction]');
 	ok($browser->until('document.getElementById("studio_status").textContent.startsWith("Not saved: ")'), 'it cannot be saved');
 	$browser->click('#generator button');
@@ -224,8 +224,9 @@ sub test_plain
 	ok($browser->until('document.querySelectorAll(".people tbody th").length === 1'), 'a person is found');
 	$browser->click('.people tbody a');
 	ok($browser->until('document.getElementById("about") !== null'), 'and told about');
+	$browser->value('window.old = 1');
 	$browser->click('#follow_ups [value=no_answer]');
-	ok($browser->until('location.search.startsWith("?lead=")'), 'what came of a call is recorded');
+	ok($browser->until('window.old === undefined && location.search.startsWith("?lead=")'), 'what came of a call is recorded');
 	is(sql(q(SELECT count(*) FROM wacta.follow_up WHERE result = 'no_answer')), 1, 'once');
 	is_quiet('without JavaScript');
 	return;
