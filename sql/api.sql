@@ -67,6 +67,7 @@ $$ SELECT $1 || jsonb_build_object('lead_id', pg_temp.who(($1 ->> 'lead_id')::bi
 SELECT pg_temp.request('wacta_agent');
 SELECT pg_temp.named(wacta_api.send_interactive_message(:'asha')) AS answer, current_setting('response.status') AS status;
 SELECT wacta_api.interactive_analytics() ->> 'period_days' AS days, wacta_api.interactive_analytics('7') ->> 'period_days' AS seven;
+SELECT string_agg(k, ' ' ORDER BY k) AS keys FROM jsonb_object_keys(wacta_api.interactive_analytics()) k;
 SELECT pg_temp.attempt(s) FROM unnest(ARRAY['SELECT wacta_api.send_interactive_message(''4711'')', 'SELECT wacta_api.send_interactive_message(''x'')', 'SELECT wacta_api.send_interactive_message(NULL)', 'SELECT wacta_api.send_interactive_message('''')', format('SELECT wacta_api.send_interactive_message(%L, ''no_such_template'')', :'asha'),
   'SELECT wacta_api.interactive_analytics(''0'')', 'SELECT wacta_api.interactive_analytics(''abc'')', 'SELECT wacta_api.interactive_analytics(''99999999999'')', 'SELECT wacta_api.interactive_analytics('''')', 'SELECT wacta_api.interactive_analytics(NULL)']) s;
 SELECT wacta_api.generate_ai_template('Green Acres', 'Meera') #>> '{template,components,0,example,body_text,0,0}' AS example, wacta_api.generate_ai_template('') -> 'findings' AS findings, wacta_api.generate_ai_template('Green Acres') ->> 'prompt' LIKE '%project_update_template%' AS prompt;

@@ -110,6 +110,8 @@ SELECT clickers, interested_clicks, not_interested FROM wacta.analytics();
 SELECT action, kind FROM wacta.recent_interaction ORDER BY click_id;
 SELECT wacta.record_click(:'vikrams', 'interested', evidence => '{"agent": "a phone"}');
 SELECT clickers, interested_clicks, not_interested FROM wacta.analytics();
+SELECT wacta.record_click(:'vikrams', 'interested', evidence => '{"agent": "a phone"}');
+SELECT wacta_api.interactive_analytics() -> 'clicks' AS clicks;
 
 -- Two leads who are one: of their visits in one hour one stays; forgotten, where they came from goes
 SELECT wacta.record_visit(:'yes', evidence => '{"agent": "a phone"}'), wacta.record_visit(:'vikrams', 'interested'), wacta.record_visit(:'vikrams', 'not_interested');

@@ -75,14 +75,17 @@ SELECT pg_temp.visitor();
 SELECT * FROM pg_temp.choose(:'yes');
 SELECT * FROM pg_temp.choose(:'yes', 'evening');
 SELECT due_at, wish FROM wacta.follow_up;
+-- whatever zone the session is in
+SET timezone = 'UTC';
 SELECT * FROM pg_temp.choose(:'yes', 'tomorrow');
+SET timezone = 'Asia/Kolkata';
 SELECT due_at, wish FROM wacta.follow_up;
 SELECT * FROM pg_temp.choose(:'yes', 'now');
 SELECT * FROM pg_temp.choose(:'yes', 'never'), pg_temp.choose(:'yes', '') also;
 SELECT due_at, wish FROM wacta.follow_up;
 SELECT note FROM wacta.lead_note WHERE lead_id = :asha AND note LIKE '%called%';
 CREATE FUNCTION pg_temp.offered(at text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('wacta.fixed_now', at || '+05:30', false); RETURN (SELECT string_agg(wish || ' ' || call_at, ', ') FROM wacta.call_wishes((SELECT project_id FROM wacta.project))); END $$;
-SELECT at, pg_temp.offered(at) FROM unnest('{2025-08-26 09:00,2025-08-26 18:00,2025-08-26 20:00,2025-08-30 12:00,2025-08-31 12:00}'::text[]) at;
+SELECT at, pg_temp.offered(at) FROM unnest('{2025-08-26 02:00,2025-08-26 09:00,2025-08-26 18:00,2025-08-26 20:00,2025-08-30 12:00,2025-08-31 12:00}'::text[]) at;
 -- on a Saturday tomorrow is a Monday
 SET wacta.fixed_now = '2025-08-30 12:00+05:30';
 SELECT * FROM pg_temp.choose(:'yes', 'tomorrow');

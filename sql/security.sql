@@ -6,7 +6,7 @@
 \i :include
 
 CREATE VIEW pg_temp.func AS
-  SELECT p.oid, p.pronamespace::regnamespace || '.' || p.proname AS name, p.oid::regprocedure::text AS signature, l.lanname, p.prosecdef, p.proconfig, p.proacl, p.proowner
+  SELECT p.oid, p.pronamespace::regnamespace || '.' || p.proname AS name, p.oid::regprocedure::text AS signature, l.lanname, p.prosecdef, p.proconfig, p.proacl, p.proowner, p.prosqlbody IS NOT NULL AS is_parsed
     FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
    WHERE p.oid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_proc'::regclass AND deptype = 'e' AND refclassid = 'pg_extension'::regclass
                       AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'wacta'));
@@ -16,10 +16,10 @@ CREATE VIEW pg_temp.rel AS
 -- Each list below must be empty. No function in a schema of ours that the extension does not own, and the other way round
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace::regnamespace::text IN ('wacta', 'wacta_api', 'wacta_http') EXCEPT SELECT oid FROM pg_temp.func;
 SELECT signature FROM pg_temp.func WHERE name !~ '^wacta(_api|_http)?\.';
--- a function that is not in C has a pinned search_path, and pg_temp stands last in it; but for those that the courier's functions
+-- a function that is not in C, nor was parsed when it was made, has a pinned search_path, and pg_temp stands last in it; but for those that the courier's functions
 -- call for each batch or each message: they have their caller's, and nobody but the owner may call them
 SELECT signature, proconfig FROM pg_temp.func
- WHERE lanname <> 'c' AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
+ WHERE lanname <> 'c' AND NOT is_parsed AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
    AND NOT (name = ANY ('{wacta.room_for,wacta.due_lanes,wacta.fence_is_fresh,wacta.read_answers,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.time_gates,wacta.place_free_at,wacta.budget_free_at,wacta.count_against_limits,wacta.try_jsonb,wacta.on_taken,wacta.rank,wacta.is_number,wacta.evidence_kind,wacta.counts,wacta.figures_day,wacta.message_state}')
             AND proconfig IS NULL AND NOT prosecdef AND NOT EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee <> proowner));
 -- only these languages
@@ -35,7 +35,7 @@ SELECT signature FROM pg_temp.func, aclexplode(proacl) a WHERE a.is_grantable AN
 SELECT relname FROM pg_temp.rel, aclexplode(relacl) a WHERE a.is_grantable AND a.grantee <> relowner;
 -- every table and every sequence is dumped, but for the queue, which the restored messages fill, the figures, which they and the clicks are counted into, and the events, whose order is this cluster's
 SELECT relname, relkind FROM pg_temp.rel
- WHERE relkind IN ('r', 'p', 'S') AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'wacta');
+ WHERE relkind IN ('r', 'p', 'S') AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'wacta') ORDER BY 1;
 -- and whole: no table's rows are left out by a condition
 SELECT c FROM pg_extension, unnest(extcondition) c WHERE extname = 'wacta' AND c <> '';
 -- everything has a comment

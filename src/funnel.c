@@ -313,6 +313,7 @@ count_table(Tuplestorestate *rows, Relation relation, int sign)
 	while (tuplestore_gettupleslot(rows, true, false, row))
 	{
 		count_row(row, columns, sign);
+		ExecClearTuple(row);	/* its tuple is in scratch, and freed once */
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(caller);

@@ -92,6 +92,7 @@ CREATE TABLE wacta.config (
   session_ttl       interval NOT NULL DEFAULT '12 hours',
   event_retention   interval          DEFAULT '30 days' CHECK (event_retention >= '0'),
   notify_events     boolean  NOT NULL DEFAULT false,
+  archive_after     interval          CHECK (archive_after >= '7 days'),
   refusal_retention interval NOT NULL DEFAULT '30 days',
   inbox_retention   interval          DEFAULT '90 days' CHECK (inbox_retention >= '0'),
   stop_words        text[]   NOT NULL DEFAULT '{stop,stopall,stop all,stop it,stop this,stop now,stop message,stop messages,stop promotions,unsubscribe,unsubscribe me,
@@ -135,6 +136,7 @@ COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this lon
 COMMENT ON COLUMN wacta.config.scheduler IS 'Who runs the jobs of wacta.schedule; set by wacta.install_schedule() and remove_schedule() alone.';
 COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
 COMMENT ON COLUMN wacta.config.inbox_retention IS 'How long applied webhooks are kept, bodies and all; NULL: for ever.';
+COMMENT ON COLUMN wacta.config.archive_after IS 'How long messages and visits are kept as rows; the figures keep them for ever. NULL: for ever. Longer than link_ttl is wise.';
 COMMENT ON COLUMN wacta.config.event_retention IS 'How long the rows of wacta.event are kept; NULL: for ever.';
 COMMENT ON COLUMN wacta.config.notify_events IS 'Send NOTIFY wacta_event when a transaction that wrote events commits; commits then wait for one another.';
 COMMENT ON COLUMN wacta.config.stop_words IS 'A message that is one of these withdraws consent. All lists are kept as wacta.plain_words() has them: case, punctuation, emoji and ways of writing do not matter.';

@@ -25,6 +25,8 @@ COMMENT ON COLUMN wacta.click.kind IS
 'tap: a person decided. scanner: a decision as well, but with the opposite one by the same visitor within seconds. Visits, which decide
 nothing: view (the page was fetched), head, prefetch, preview (an agent of wacta.preview_agent).';
 CREATE INDEX click_clicked_at ON wacta.click (clicked_at);
+-- what is archived one day: decisions stay
+CREATE INDEX click_to_archive ON wacta.click (clicked_at) WHERE NOT effective;
 
 -- Anyone may fetch a good link in a loop: one visit of a kind is kept for each person, action and hour.
 CREATE UNIQUE INDEX click_visit ON wacta.click (lead_id, action, kind, date_bin('1 hour', clicked_at, '2000-01-01 00:00+00'))

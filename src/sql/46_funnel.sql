@@ -29,15 +29,36 @@ COMMENT ON COLUMN wacta.funnel.done IS 'Messages: accepted by the provider. Clic
 
 CREATE TABLE wacta.funnel_delta (LIKE wacta.funnel);
 COMMENT ON TABLE wacta.funnel_delta IS 'What has been counted and not been folded into wacta.funnel.';
-CREATE TABLE wacta.funnel_archive (LIKE wacta.funnel INCLUDING INDEXES);
-COMMENT ON TABLE wacta.funnel_archive IS 'Counts of rows that wacta.archive() has deleted.';
 
 CREATE VIEW wacta.funnel_now AS
   SELECT f.day, f.project_id, f.template_id, f.channel_id, f.counted, f.state, f.done, sum(f.number)::bigint AS number, sum(f.cost) AS cost
-    FROM (SELECT * FROM wacta.funnel UNION ALL SELECT * FROM wacta.funnel_delta UNION ALL SELECT * FROM wacta.funnel_archive) f
+    FROM (SELECT * FROM wacta.funnel UNION ALL SELECT * FROM wacta.funnel_delta) f
    GROUP BY f.day, f.project_id, f.template_id, f.channel_id, f.counted, f.state, f.done
   HAVING sum(f.number) <> 0;
-COMMENT ON VIEW wacta.funnel_now IS 'How many messages and clicks there are in each state, as of this moment.';
+COMMENT ON VIEW wacta.funnel_now IS 'How many messages and clicks there are in each state, as of this moment; archived ones among them.';
+
+-- What is archived is counted out as it is deleted, and in here.
+CREATE TABLE wacta.funnel_archive (LIKE wacta.funnel INCLUDING INDEXES);
+COMMENT ON TABLE wacta.funnel_archive IS 'Counts of the rows that wacta.archive() has taken away.';
+
+CREATE FUNCTION wacta.count_archived() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF TG_OP <> 'DELETE' THEN
+    INSERT INTO wacta.funnel_delta
+    SELECT NEW.day, NEW.project_id, NEW.template_id, NEW.channel_id, NEW.counted, NEW.state, NEW.done, NEW.number, NEW.cost;
+  END IF;
+  IF TG_OP <> 'INSERT' THEN
+    INSERT INTO wacta.funnel_delta
+    SELECT OLD.day, OLD.project_id, OLD.template_id, OLD.channel_id, OLD.counted, OLD.state, OLD.done, -OLD.number, -OLD.cost;
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.count_archived() IS 'Trigger: what is archived stays in the figures.';
+CREATE TRIGGER count_archived AFTER INSERT OR UPDATE OR DELETE ON wacta.funnel_archive
+  FOR EACH ROW EXECUTE FUNCTION wacta.count_archived();
 
 -- People cannot be summed over days: who decides on three of them is one. Each is counted on the day of the last decision, and moves
 -- there with the next; so of any days that reach to today the sum is exact.
@@ -235,70 +256,3 @@ CREATE VIEW wacta.funnel_mismatch AS
    GROUP BY p.day, p.scope, p.scope_id
   HAVING sum(p.kept) <> sum(p.there) OR sum(p.interested) <> 0 OR sum(p.not_interested) <> 0;
 COMMENT ON VIEW wacta.funnel_mismatch IS 'Where the counts are not those of the rows: empty. It reads every message; wacta.rebuild_funnel() is the remedy.';
-
-CREATE FUNCTION wacta.rebuild_funnel() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  LOCK TABLE wacta.message, wacta.click IN SHARE ROW EXCLUSIVE MODE;
-  PERFORM pg_advisory_xact_lock(hashtext('wacta.fold_funnel'));
-  DELETE FROM wacta.funnel;
-  DELETE FROM wacta.funnel_delta;
-  DELETE FROM wacta.audience;
-  DELETE FROM wacta.audience_delta;
-  INSERT INTO wacta.funnel SELECT * FROM wacta.recount_funnel();
-  INSERT INTO wacta.audience SELECT * FROM wacta.recount_audience();
-END
-$$;
-COMMENT ON FUNCTION wacta.rebuild_funnel() IS
-'Counts all messages and clicks anew: for a database that was filled with triggers switched off, and after a change of the time zone.';
-
-CREATE FUNCTION wacta.figures_outdated() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  PERFORM wacta.rebuild_funnel();
-  RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION wacta.figures_outdated() IS 'Trigger: another time zone has other days, and an emptied table no rows.';
-CREATE TRIGGER figures_outdated AFTER TRUNCATE ON wacta.message FOR EACH STATEMENT EXECUTE FUNCTION wacta.figures_outdated();
-CREATE TRIGGER figures_outdated AFTER TRUNCATE ON wacta.click FOR EACH STATEMENT EXECUTE FUNCTION wacta.figures_outdated();
--- (INSERT: a restored row takes the place of the seeded one)
-CREATE TRIGGER figures_outdated AFTER INSERT ON wacta.config FOR EACH ROW EXECUTE FUNCTION wacta.figures_outdated();
-CREATE TRIGGER figures_outdated_by_zone AFTER UPDATE OF time_zone ON wacta.config
-  FOR EACH ROW WHEN (NEW.time_zone <> OLD.time_zone) EXECUTE FUNCTION wacta.figures_outdated();
-
--- Folding. One at a time, and only what a snapshot sees as committed; who reads meanwhile sees all of it in one place or the other.
-CREATE FUNCTION wacta.fold_funnel(max integer DEFAULT 100000) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  folded bigint;
-  people bigint;
-BEGIN
-  IF NOT pg_try_advisory_xact_lock(hashtext('wacta.fold_funnel')) THEN
-    RETURN 0;
-  END IF;
-  WITH gone AS (
-    DELETE FROM wacta.funnel_delta d WHERE d.ctid = ANY (ARRAY(SELECT x.ctid FROM wacta.funnel_delta x LIMIT max)) RETURNING d.*
-  ), added AS (
-    INSERT INTO wacta.funnel AS f
-    SELECT g.day, g.project_id, g.template_id, g.channel_id, g.counted, g.state, g.done, sum(g.number), sum(g.cost) FROM gone g GROUP BY 1, 2, 3, 4, 5, 6, 7
-    ON CONFLICT (day, project_id, template_id, channel_id, counted, state, done)
-    DO UPDATE SET number = f.number + excluded.number, cost = f.cost + excluded.cost)
-  SELECT count(*) INTO folded FROM gone;
-  WITH gone AS (
-    DELETE FROM wacta.audience_delta d WHERE d.ctid = ANY (ARRAY(SELECT x.ctid FROM wacta.audience_delta x LIMIT max)) RETURNING d.*
-  ), added AS (
-    INSERT INTO wacta.audience AS a
-    SELECT g.day, g.scope, g.scope_id, sum(g.clickers), sum(g.interested), sum(g.not_interested) FROM gone g GROUP BY 1, 2, 3
-    ON CONFLICT (day, scope, scope_id)
-    DO UPDATE SET clickers = a.clickers + excluded.clickers, interested = a.interested + excluded.interested, not_interested = a.not_interested + excluded.not_interested)
-  SELECT count(*) INTO people FROM gone;
-  RETURN folded + people;
-END
-$$;
-COMMENT ON FUNCTION wacta.fold_funnel(integer) IS
-'Adds up to max rows of wacta.funnel_delta and of wacta.audience_delta to wacta.funnel and wacta.audience; returns how many. The
-figures are the same before and after. Another session at it: 0.';

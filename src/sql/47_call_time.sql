@@ -21,7 +21,7 @@ BEGIN
   RETURN wacta.next_sales_time($1, CASE $2
     WHEN 'now' THEN wacta.now()
     WHEN 'evening' THEN greatest(wacta.now(), wacta.evening($1))
-    WHEN 'tomorrow' THEN ((wacta.now() AT TIME ZONE wacta.time_zone($1))::date + 1) AT TIME ZONE wacta.time_zone($1) END);
+    WHEN 'tomorrow' THEN ((wacta.now() AT TIME ZONE wacta.time_zone($1))::date + 1)::timestamp AT TIME ZONE wacta.time_zone($1) END);
 END
 $$;
 COMMENT ON FUNCTION wacta.call_time(integer, text) IS 'The moment of the project''s sales hours that a wish means: now, evening or tomorrow.';

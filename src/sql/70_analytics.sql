@@ -1,44 +1,16 @@
--- What analysts and the dashboard read. The definitions stand here, once, over the counts of 46_funnel.sql:
+-- What analysts and the dashboard read, over the figures of 47_figures.sql, where sent, delivered and clicked are defined. And here:
 --
---   sent        messages that the provider accepted
---   delivered   delivered or read (who reads has got it)
---   clicked     people, and in a funnel messages, with at least one decision by a person; never taps
---   engagement  100 x clickers / sent, and by taps: 100 x taps that changed something / sent
---   conversion  100 x interested / sent
+--   engagement  100 x clickers (people) / sent; by taps: 100 x decisions / sent
+--   conversion  100 x interested (people) / sent
 --
--- Where nothing was sent a rate is NULL, not zero. A visit of a link is a raw click; one with a decision by a person, and not by a
--- scanner, is a human one; and people who have decided are unique.
+-- Where nothing was sent a rate is NULL, not zero.
+
+INSERT INTO wacta.schedule (job, command, every, full_at) VALUES ('fold', 'SELECT wacta.fold_funnel()', '1 minute', 100000);
 
 CREATE FUNCTION wacta.percent(part bigint, whole bigint) RETURNS numeric
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT round(100.0 * $1 / nullif($2, 0), 1) $$;
+LANGUAGE sql IMMUTABLE                                   -- in this form it is safe without a search_path, and put in the place of its call
+RETURN pg_catalog.round(100.0 * part / nullif(whole, 0), 1);
 COMMENT ON FUNCTION wacta.percent(bigint, bigint) IS '100 × part ÷ whole with one decimal; NULL where the whole is 0.';
-
-CREATE VIEW wacta.figures AS
-  SELECT f.day, f.project_id, f.template_id, f.channel_id,
-         coalesce(sum(f.number) FILTER (WHERE m), 0)::bigint AS enqueued,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'queued'), 0)::bigint AS queued,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.done), 0)::bigint AS sent,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.state IN ('delivered', 'read')), 0)::bigint AS delivered,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'read'), 0)::bigint AS read,
-         coalesce(sum(f.number) FILTER (WHERE f.counted = 'answer'), 0)::bigint AS clicked,
-         coalesce(sum(f.number) FILTER (WHERE f.counted = 'answer' AND f.state = 'interested'), 0)::bigint AS interested,
-         coalesce(sum(f.number) FILTER (WHERE f.counted = 'answer' AND f.state = 'not_interested'), 0)::bigint AS not_interested,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'failed'), 0)::bigint AS failed,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'in_doubt'), 0)::bigint AS in_doubt,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'suppressed'), 0)::bigint AS suppressed,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'expired'), 0)::bigint AS expired,
-         coalesce(sum(f.number) FILTER (WHERE m AND f.state = 'cancelled'), 0)::bigint AS cancelled,
-         coalesce(sum(f.number) FILTER (WHERE k), 0)::bigint AS raw_clicks,
-         coalesce(sum(f.number) FILTER (WHERE k AND f.state = 'tap'), 0)::bigint AS human_clicks,
-         coalesce(sum(f.number) FILTER (WHERE k AND f.state = 'tap' AND f.done), 0)::bigint AS decisions,
-         coalesce(sum(f.cost), 0) AS cost
-    FROM wacta.funnel_now f
-   CROSS JOIN LATERAL (SELECT f.counted = 'pitch' AS m, f.counted IN ('interested', 'not_interested') AS k) what
-   GROUP BY f.day, f.project_id, f.template_id, f.channel_id;
-COMMENT ON VIEW wacta.figures IS
-'The figures of a day, project, template and channel, by their ids (0: none). Messages, and those answered (clicked, interested, not_interested),
-by the day they were enqueued; raw_clicks, human_clicks and decisions by the day of the click; cost of all messages that were sent.';
 
 CREATE FUNCTION wacta.figures_since(days integer) RETURNS date
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -92,15 +64,17 @@ COMMENT ON VIEW wacta.daily_funnel IS
 'The funnel of interactive messages by day of enqueueing, project and template: each step is part of the one before. clicked, interested and
 not_interested: messages by the last decision on them.';
 
+-- (OFFSET 0: read once a template, not once a row)
 CREATE VIEW wacta.daily_figures AS
-  SELECT f.day, p.name AS project, regexp_replace(t.name, '_[0-9]{1,4}$', '') AS template,
-         concat_ws(' ', t.language, 'version ' || coalesce(substring(t.name FROM '_([0-9]{1,4})$'), '1')) AS variant, c.name AS channel,
+  SELECT f.day, p.name AS project, t.template, t.variant, c.name AS channel,
          f.enqueued, f.queued, f.sent, f.delivered, f.read, f.clicked, f.interested, f.not_interested, f.failed, f.in_doubt, f.suppressed, f.expired, f.cancelled,
          f.raw_clicks, f.human_clicks, f.decisions, f.cost, f.cost / nullif(f.interested, 0) AS cost_per_interested,
          wacta.percent(f.clicked, f.sent) AS engagement_rate, wacta.percent(f.interested, f.sent) AS conversion_rate
     FROM wacta.figures f
     LEFT JOIN wacta.project p ON p.project_id = f.project_id
-    LEFT JOIN wacta.template t ON t.template_id = f.template_id
+    LEFT JOIN (SELECT x.template_id, regexp_replace(x.name, '_[0-9]{1,4}$', '') AS template,
+                      x.language || ' version ' || coalesce(substring(x.name FROM '_([0-9]{1,4})$'), '1') AS variant
+                 FROM wacta.template x OFFSET 0) t ON t.template_id = f.template_id
     LEFT JOIN wacta.channel c ON c.channel_id = f.channel_id;
 COMMENT ON VIEW wacta.daily_figures IS
 'wacta.figures with names: by day, project, template, variant (language and version) and channel. WHERE day >= ... reads that much and no more.';
@@ -121,6 +95,27 @@ CREATE VIEW wacta.message_person AS
     LEFT JOIN wacta.channel h ON h.channel_id = m.channel_id;
 COMMENT ON VIEW wacta.message_person IS
 'The people behind the figures of messages, a row a message: its person, state, decision and cost. With enqueued_at in the WHERE it reads that time alone.';
+
+CREATE VIEW wacta.click_person AS
+  SELECT (k.clicked_at AT TIME ZONE c.time_zone)::date AS day, k.click_id, k.clicked_at, k.lead_id, l.name, i.value AS phone, p.name AS project, t.name AS template, h.name AS channel,
+         k.action, k.kind, k.effective, k.via, l.status AS lead_status, k.message_id
+    FROM wacta.config c
+   CROSS JOIN wacta.click k
+    JOIN wacta.lead l USING (lead_id)
+    LEFT JOIN LATERAL (SELECT x.value FROM wacta.lead_identity x WHERE x.lead_id = k.lead_id AND x.kind = 'phone' ORDER BY x.created_at, x.value LIMIT 1) i ON true
+    LEFT JOIN wacta.project p ON p.project_id = k.project_id
+    LEFT JOIN wacta.template t ON t.template_id = k.template_id
+    LEFT JOIN wacta.channel h ON h.channel_id = k.channel_id;
+COMMENT ON VIEW wacta.click_person IS
+'The people behind the figures of clicks, a row a visit or decision; kind and effective tell them apart. With clicked_at in the WHERE it reads that time alone.';
+
+CREATE VIEW wacta.daily_people AS
+  SELECT a.day, a.scope, CASE a.scope WHEN 'project' THEN p.name WHEN 'template' THEN t.name END AS name, a.clickers, a.interested, a.not_interested
+    FROM wacta.audience_now a
+    LEFT JOIN wacta.project p ON a.scope = 'project' AND p.project_id = a.scope_id
+    LEFT JOIN wacta.template t ON a.scope = 'template' AND t.template_id = a.scope_id;
+COMMENT ON VIEW wacta.daily_people IS
+'People by the day of their last decision: over all, on a project, with a template. The sum from a day until today counts each person once.';
 
 CREATE VIEW wacta.recent_ivr_call AS
   SELECT c.call_id, c.started_at, c.source, coalesce(c.caller, c.caller_raw) AS caller, c.lead_id, l.name, l.status AS lead_status, p.name AS project,

@@ -446,12 +446,16 @@ BEGIN
   IF wanted !~ '^[0-9]{1,4}$' OR wanted::integer NOT BETWEEN 1 AND 3660 THEN
     RAISE SQLSTATE 'PT400' USING MESSAGE = 'days must be between 1 and 3660';
   END IF;
-  RETURN (SELECT to_jsonb(a) FROM wacta.analytics(wanted::integer) a);
+  RETURN (SELECT to_jsonb(a) || jsonb_build_object('total_sent', a.messages_sent, 'total_clicks', a.decisions,
+                                                   'clicks', jsonb_build_object('raw', a.raw_clicks, 'human', a.human_clicks, 'decisions', a.decisions, 'unique', a.clickers))
+            FROM wacta.analytics(wanted::integer) a);
 END
 $$;
 COMMENT ON FUNCTION wacta_api.interactive_analytics(text) IS
 $$The figures of the interactive messages
-Of the last days (30 by default): sent, delivered, read, clickers, interested, not interested, engagement and conversion rate.$$;
+Of the last days (30 by default), as wacta.analytics() has them: sent, delivered, read, clickers, interested, not interested, engagement and
+conversion rate. clicks: raw (every visit of a link), human (decisions by people), decisions (those that changed something), unique (people).
+total_sent is messages_sent, and total_clicks is clicks.decisions.$$;
 
 -- Webhooks
 

@@ -7,7 +7,7 @@ DO $$
 DECLARE
   relation regclass;
 BEGIN
-  FOR relation IN SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'wacta'::regnamespace AND c.relkind IN ('r', 'S') AND c.relname NOT IN ('queue', 'event', 'funnel', 'funnel_delta', 'audience', 'audience_delta') LOOP
+  FOR relation IN SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'wacta'::regnamespace AND c.relkind IN ('r', 'S') AND c.relname NOT IN ('queue', 'event', 'funnel', 'funnel_delta', 'figures_folded', 'audience', 'audience_delta') LOOP
     PERFORM pg_extension_config_dump(relation, '');
   END LOOP;
 END

@@ -34,3 +34,19 @@ prepare_workshop() {
 	step "building, with warnings as errors" "$work/log/build.log" build_copy || return
 	step "installing into a private PostgreSQL tree" "$work/log/install.log" install_copy
 }
+
+# The accessibility checker, by whoever calls, whose npm is set up for it, and handed to the worker, who may not be.
+install_checker() {
+	local dir status=0
+	dir=$(mktemp -d)
+	cp "$top"/test/axe/package*.json "$dir"
+	(cd "$dir" && timeout 60 npm ci --ignore-scripts --no-audit --no-fund) &&
+		tar -C "$dir" -cf - node_modules | as_worker tar -C "$work/src/test/axe" -xf - || status=$?
+	rm -rf "$dir"
+	return "$status"
+}
+
+# prepare_checker: the tests do without it where npm cannot.
+prepare_checker() {
+	command -v npm >/dev/null && step "installing the accessibility checker" "$work/log/checker.log" install_checker
+}

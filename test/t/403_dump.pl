@@ -66,7 +66,7 @@ my $after = fingerprint($copy);
 like(delete $before->{event}, qr/^[1-9]/, 'events were written');
 is(delete $after->{event}, '0 ', 'and stay where they were');
 # Figures are counted anew, from restored rows.
-delete @$_{qw(funnel funnel_delta audience audience_delta)} for $before, $after;
+delete @$_{qw(funnel funnel_delta figures_folded audience audience_delta)} for $before, $after;
 my $figures = q(SELECT string_agg(f::text, E'\n' ORDER BY f::text) FROM wacta.figures f WHERE enqueued > 0 OR raw_clicks > 0);
 is($copy->safe_psql('crm', $figures), $site->sql($figures), 'the figures are the same');
 is($copy->safe_psql('crm', 'SELECT count(*) FROM wacta.funnel_mismatch'), '0', 'and right');

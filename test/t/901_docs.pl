@@ -34,7 +34,8 @@ sub marked_blocks
 	return @blocks;
 }
 
-for my $file (qw(README.md docs/operations.md docs/ivr.md docs/webhooks.md docs/consent.md docs/clicks.md docs/policy.md docs/scheduling.md docs/crm.md docs/dashboard.md))
+for my $file (qw(README.md docs/operations.md docs/ivr.md docs/webhooks.md docs/consent.md docs/clicks.md docs/pages.md docs/policy.md docs/scheduling.md docs/crm.md
+		docs/dashboard.md))
 {
 	my $page = slurp_file("$top/$file");
 	my @blocks = marked_blocks($page);
