@@ -1,16 +1,21 @@
 /*
  * form.c
- *	  Percent-decoding of a form's keys and values (application/x-www-form-urlencoded).
+ *	  Percent-decoding of a form's keys and values (application/x-www-form-urlencoded),
+ *	  and percent-encoding for URLs (RFC 3986).
  *
- * As browsers and providers do it: a plus sign is a space, %2B a byte, and a
- * percent sign that no two hexadecimal digits follow is itself.
+ * Decoding is as browsers and providers do it: a plus sign is a space, %2B a byte,
+ * and a percent sign that no two hexadecimal digits follow is itself.
  *
  * Copyright (c) 2026, the wacta authors
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
 
 static int
 hex_value(unsigned char c)
@@ -58,4 +63,26 @@ wacta_percent_decode(PG_FUNCTION_ARGS)
 	if (!pg_verifymbstr(VARDATA(decoded), VARSIZE(decoded) - VARHDRSZ, true))
 		PG_RETURN_TEXT_P(value);
 	PG_RETURN_TEXT_P(decoded);
+}
+
+PG_FUNCTION_INFO_V1(wacta_percent_encode);
+
+/* SQL: wacta.percent_encode(value text) RETURNS text */
+Datum
+wacta_percent_encode(PG_FUNCTION_ARGS)
+{
+	text	   *value = PG_GETARG_TEXT_PP(0);
+	const unsigned char *in = (unsigned char *) VARDATA_ANY(value);
+	int			left = VARSIZE_ANY_EXHDR(value);
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (; left > 0; in++, left--)
+	{
+		if (*in < 0x80 && (isalnum(*in) || strchr("_.~-", *in)))
+			appendStringInfoChar(&out, *in);
+		else
+			appendStringInfo(&out, "%%%02X", *in);
+	}
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }

@@ -423,15 +423,19 @@ CREATE FUNCTION wacta.next_sales_time(project_id integer, not_before timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  zone text := wacta.time_zone($1);
-  p    record;
+  p    wacta.project;
+  zone text;
+  day  date;
 BEGIN
-  SELECT coalesce(max(x.sales_days), '{1,2,3,4,5,6}') AS days, coalesce(max(x.sales_from), '10:00') AS opens, coalesce(max(x.sales_to), '19:00') AS closes
-    INTO p FROM wacta.project x WHERE x.project_id = $1;
-  -- the first moment at or after not_before within the hours of a sales day, in the project's zone
-  RETURN (SELECT min(greatest($2, (d.day + p.opens) AT TIME ZONE zone))
-            FROM (SELECT ($2 AT TIME ZONE zone)::date + n AS day FROM generate_series(0, 8) n) d
-           WHERE extract(isodow FROM d.day)::integer = ANY (p.days) AND (d.day + p.closes) AT TIME ZONE zone > $2);
+  SELECT * INTO p FROM wacta.project x WHERE x.project_id = $1;
+  zone := coalesce(p.time_zone, (SELECT c.time_zone FROM wacta.config c));
+  day := ($2 AT TIME ZONE zone)::date;
+  FOR n IN 0 .. 8 LOOP
+    IF extract(isodow FROM day + n)::integer = ANY (coalesce(p.sales_days, '{1,2,3,4,5,6}')) AND (day + n + coalesce(p.sales_to, '19:00')) AT TIME ZONE zone > $2 THEN
+      RETURN greatest($2, (day + n + coalesce(p.sales_from, '10:00')) AT TIME ZONE zone);
+    END IF;
+  END LOOP;
+  RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION wacta.next_sales_time(integer, timestamptz) IS 'The first moment of the project''s sales hours that is not before the time given.';

@@ -93,13 +93,15 @@ CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.preview_agent
   FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('pattern');
 
 CREATE FUNCTION wacta.inert_kind(evidence jsonb) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE
+BEGIN
+  RETURN CASE
     WHEN $1 ->> 'method' = 'HEAD' THEN 'head'
     WHEN $1 ? 'purpose' THEN 'prefetch'
     WHEN (SELECT NOT bool_or(p.is_person) FROM wacta.preview_agent p WHERE lower($1 ->> 'agent') LIKE p.pattern) THEN 'preview'
-  END
+  END;
+END
 $$;
 COMMENT ON FUNCTION wacta.inert_kind(jsonb) IS
 'What a visit is that never decides anything: head, prefetch or preview; NULL for one by which a person may decide.';
@@ -130,11 +132,14 @@ $$;
 COMMENT ON FUNCTION wacta.audit_refusal(text, text, text, bigint, jsonb) IS 'Keeps a refused token''s reason and fingerprint, at most 1,000 of them a minute.';
 
 CREATE FUNCTION wacta.repeats_too_often(lead_id bigint) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT count(*) = 20
-    FROM (SELECT k.effective, k.clicked_at FROM wacta.click k WHERE k.lead_id = $1 ORDER BY k.click_id DESC LIMIT 20) newest
-   WHERE NOT effective AND clicked_at > wacta.now() - interval '1 hour'
+BEGIN
+  RETURN (
+    SELECT count(*) = 20
+      FROM (SELECT k.effective, k.clicked_at FROM wacta.click k WHERE k.lead_id = $1 ORDER BY k.click_id DESC LIMIT 20) newest
+     WHERE NOT effective AND clicked_at > wacta.now() - interval '1 hour');
+END
 $$;
 COMMENT ON FUNCTION wacta.repeats_too_often(bigint) IS 'Whether the last 20 clicks of a person were repetitions, all within an hour: more are not kept.';
 

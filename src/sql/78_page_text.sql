@@ -57,28 +57,37 @@ SELECT v.name, t.language, t.text
   ) v(name, en, hi), LATERAL (VALUES ('en', v.en), ('hi', v.hi)) t(language, text);
 
 CREATE FUNCTION wacta_http.page_texts(language text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(jsonb_object_agg(t.name, t.text) FILTER (WHERE t.language = 'en'), '{}')
-         || coalesce(jsonb_object_agg(t.name, t.text) FILTER (WHERE t.language = $1), '{}') || jsonb_build_object('language', $1)
-    FROM wacta.page_text t WHERE t.language IN ('en', $1)
+BEGIN
+  RETURN (
+    SELECT coalesce(jsonb_object_agg(t.name, t.text) FILTER (WHERE t.language = 'en'), '{}')
+           || coalesce(jsonb_object_agg(t.name, t.text) FILTER (WHERE t.language = $1), '{}') || jsonb_build_object('language', $1)
+      FROM wacta.page_text t WHERE t.language IN ('en', $1));
+END
 $$;
 COMMENT ON FUNCTION wacta_http.page_texts(text) IS 'All texts of a language, each missing one in English.';
 
 CREATE FUNCTION wacta_http.known_language(wanted text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT w.tag FROM (SELECT replace(lower($1), '_', '-')) l(tag), LATERAL (VALUES (1, l.tag), (2, split_part(l.tag, '-', 1))) w(nr, tag)
-   WHERE EXISTS (SELECT FROM wacta.page_text t WHERE t.language = w.tag) ORDER BY w.nr LIMIT 1
+BEGIN
+  RETURN (
+    SELECT w.tag FROM (SELECT replace(lower($1), '_', '-')) l(tag), LATERAL (VALUES (1, l.tag), (2, split_part(l.tag, '-', 1))) w(nr, tag)
+     WHERE EXISTS (SELECT FROM wacta.page_text t WHERE t.language = w.tag) ORDER BY w.nr LIMIT 1);
+END
 $$;
 COMMENT ON FUNCTION wacta_http.known_language(text) IS 'The language of wacta.page_text for a tag such as en_US or hi-IN; NULL: there is none.';
 
 CREATE FUNCTION wacta_http.accepted_language(accept text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT wacta_http.known_language(m[1])
-    FROM regexp_matches(left($1, 200), '([A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?))?\s*(?:,|$)', 'g') WITH ORDINALITY t(m, nr)
-   WHERE coalesce(m[2]::numeric, 1) > 0 AND wacta_http.known_language(m[1]) IS NOT NULL
-   ORDER BY coalesce(m[2]::numeric, 1) DESC, nr LIMIT 1
+BEGIN
+  RETURN (
+    SELECT wacta_http.known_language(m[1])
+      FROM regexp_matches(left($1, 200), '([A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?))?\s*(?:,|$)', 'g') WITH ORDINALITY t(m, nr)
+     WHERE coalesce(m[2]::numeric, 1) > 0 AND wacta_http.known_language(m[1]) IS NOT NULL
+     ORDER BY coalesce(m[2]::numeric, 1) DESC, nr LIMIT 1);
+END
 $$;
 COMMENT ON FUNCTION wacta_http.accepted_language(text) IS 'The language of wacta.page_text that an Accept-Language header likes best; NULL: none.';

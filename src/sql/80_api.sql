@@ -7,13 +7,21 @@ CREATE DOMAIN wacta_http."text/html" AS text;
 COMMENT ON DOMAIN wacta_http."text/html" IS 'A page.';
 
 CREATE FUNCTION wacta_http.request(name text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT nullif(current_setting('request.' || $1, true), '') $$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN nullif(current_setting('request.' || $1, true), '');
+END
+$$;
 COMMENT ON FUNCTION wacta_http.request(text) IS 'A part of the request (method, path, headers, cookies, jwt.claims), or NULL outside of one.';
 
 CREATE FUNCTION wacta_http.request_headers() RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT coalesce(wacta_http.request('headers')::jsonb, '{}') $$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce(wacta_http.request('headers')::jsonb, '{}');
+END
+$$;
 COMMENT ON FUNCTION wacta_http.request_headers() IS 'The request''s headers, lower-case names.';
 
 CREATE FUNCTION wacta_http.respond(status integer, headers jsonb DEFAULT '{}') RETURNS void
@@ -28,36 +36,22 @@ $$;
 COMMENT ON FUNCTION wacta_http.respond(integer, jsonb) IS 'Sets the status and the headers of the answer.';
 
 CREATE FUNCTION wacta_http.html_escape(value text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT replace(replace(replace(replace(replace(coalesce($1, ''), '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
-$$;
+LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wacta_html_escape';
 COMMENT ON FUNCTION wacta_http.html_escape(text) IS 'Text as it may stand in HTML, in attributes too.';
 
-CREATE FUNCTION wacta_http.say(vars jsonb, name text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT replace(wacta_http.html_escape($1 #>> ARRAY['texts', $2]), '{project}', '<bdi>' || wacta_http.html_escape($1 ->> 'project') || '</bdi>')
-$$;
-COMMENT ON FUNCTION wacta_http.say(jsonb, text) IS 'A text of the page''s language as markup, with the project''s name in it.';
-
--- {{name}} is replaced by an escaped value, {{{name}}} by markup that we made ourselves, {{:name}} by the text of that name.
--- One pass: a value is never read for names.
 CREATE FUNCTION wacta_http.render(template text, vars jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT string_agg(CASE
-           WHEN n = 1 THEN part
-           WHEN part LIKE ':%' THEN wacta_http.say($2, split_part(substr(part, 2), '}}', 1)) || substr(part, strpos(part, '}}') + 2)
-           WHEN part LIKE '{%' THEN coalesce($2 ->> split_part(substr(part, 2), '}}}', 1), '') || substr(part, strpos(part, '}}}') + 3)
-           ELSE wacta_http.html_escape($2 ->> split_part(part, '}}', 1)) || substr(part, strpos(part, '}}') + 2) END, '' ORDER BY n)
-    FROM regexp_split_to_table($1, '\{\{(?=[:{]?[a-z_]+\}\})') WITH ORDINALITY t(part, n)
-$$;
-COMMENT ON FUNCTION wacta_http.render(text, jsonb) IS 'Fills a page: {{name}} escaped, {{{name}}} as markup, {{:name}} from vars.texts.';
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'wacta_render';
+COMMENT ON FUNCTION wacta_http.render(text, jsonb) IS
+'Fills a page: {{name}} by a value, escaped, {{{name}}} by markup that we made ourselves, {{:name}} by the text of that name in texts, escaped,
+with the project''s name in the place of {project}. One pass: a value is never read for names.';
 
 CREATE FUNCTION wacta_http.csp_hash(script text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT '''sha256-' || encode(sha256(convert_to($1, 'UTF8')), 'base64') || '''' $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN '''sha256-' || encode(sha256(convert_to($1, 'UTF8')), 'base64') || '''';
+END
+$$;
 COMMENT ON FUNCTION wacta_http.csp_hash(text) IS 'A Content-Security-Policy source that allows exactly this inline script or style.';
 
 -- A whole page: the frame of web/page.html around a body, with a policy that allows nothing but our own style and script.
@@ -80,62 +74,83 @@ COMMENT ON FUNCTION wacta_http.document(integer, text, text, text, text, jsonb, 
 
 CREATE FUNCTION wacta_http.page(status integer, title text, body text, script text DEFAULT NULL, headers jsonb DEFAULT '{}', language text DEFAULT 'en',
                                 direction text DEFAULT 'ltr') RETURNS bytea
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT wacta_http.document($1, $2, wacta_http.asset('style.css') || coalesce(format('.sheet{border-color:%s}', c.brand_color), ''),
-    wacta_http.render(wacta_http.asset('customer.html'), jsonb_build_object('content', $3, 'brand', c.brand,
-      'logo', '<img src="' || c.brand_logo || '" alt="" height="40">')), $4, $5, $6, $7)
-    FROM wacta.config c
+BEGIN
+  RETURN (
+    SELECT wacta_http.document($1, $2, wacta_http.asset('style.css') || coalesce(format('.sheet{border-color:%s}', c.brand_color), ''),
+      wacta_http.render(wacta_http.asset('customer.html'), jsonb_build_object('content', $3, 'brand', c.brand,
+        'logo', '<img src="' || c.brand_logo || '" alt="" height="40">')), $4, $5, $6, $7)
+      FROM wacta.config c);
+END
 $$;
 COMMENT ON FUNCTION wacta_http.page(integer, text, text, text, jsonb, text, text) IS 'Answers with a page of one column under the brand: the customers'' pages, the sign-in form.';
 
 CREATE FUNCTION wacta_http.lead_number(value text) RETURNS bigint
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT CASE WHEN $1 ~ '^[0-9]{1,18}$' THEN $1::bigint WHEN coalesce($1, '') <> '' THEN 0 END $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN $1 ~ '^[0-9]{1,18}$' THEN $1::bigint WHEN coalesce($1, '') <> '' THEN 0 END;
+END
+$$;
 COMMENT ON FUNCTION wacta_http.lead_number(text) IS 'A lead id as it came in a URL; what is none becomes 0, which belongs to nobody.';
 
 -- Customers
 
 -- The network, not the address: enough to tell a scanner, less than a person.
 CREATE FUNCTION wacta_http.network(peer inet) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT host(network(set_masklen($1, CASE family($1) WHEN 4 THEN 24 ELSE 48 END))) $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN host(network(set_masklen($1, CASE family($1) WHEN 4 THEN 24 ELSE 48 END)));
+END
+$$;
 COMMENT ON FUNCTION wacta_http.network(inet) IS 'The first address of the /24, or for IPv6 the /48, in which an address is.';
 
 -- What a browser fetches before anybody has tapped. A navigation of a person is for a document; a POST comes from a form or a program.
 CREATE FUNCTION wacta_http.is_prefetch(headers jsonb, method text) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT concat_ws(' ', $1 ->> 'sec-purpose', $1 ->> 'purpose', $1 ->> 'x-purpose', $1 ->> 'x-moz') ~* 'prefetch|prerender|preview'
-         OR ($2 <> 'POST' AND coalesce($1 ->> 'sec-fetch-dest', 'document') <> 'document')
+BEGIN
+  RETURN concat_ws(' ', $1 ->> 'sec-purpose', $1 ->> 'purpose', $1 ->> 'x-purpose', $1 ->> 'x-moz') ~* 'prefetch|prerender|preview'
+         OR ($2 <> 'POST' AND coalesce($1 ->> 'sec-fetch-dest', 'document') <> 'document');
+END
 $$;
 COMMENT ON FUNCTION wacta_http.is_prefetch(jsonb, text) IS 'Whether a request says that it is none of a person who has tapped.';
 
 CREATE FUNCTION wacta_http.visit(method text DEFAULT wacta_http.request('method')) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT jsonb_strip_nulls(jsonb_build_object('method', $1, 'agent', left(h ->> 'user-agent', 300), 'network', wacta_http.network(wacta.peer_address(h)),
-           'purpose', CASE WHEN wacta_http.is_prefetch(h, $1) THEN 'prefetch' END))
-    FROM (SELECT wacta_http.request_headers() AS h) r
+DECLARE
+  h jsonb := wacta_http.request_headers();
+BEGIN
+  RETURN jsonb_strip_nulls(jsonb_build_object('method', $1, 'agent', left(h ->> 'user-agent', 300), 'network', wacta_http.network(wacta.peer_address(h)),
+    'purpose', CASE WHEN wacta_http.is_prefetch(h, $1) THEN 'prefetch' END));
+END
 $$;
 COMMENT ON FUNCTION wacta_http.visit(text) IS 'What is kept of a visit as the evidence of a click.';
 
 -- Links are forwarded in sentences, and encoded once more on their way.
 CREATE FUNCTION wacta_http.link_part(value text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN $1 !~ '[^A-Za-z0-9_:-]' THEN $1
-         ELSE regexp_replace(regexp_replace($1, '%3a', ':', 'gi'), '^[\s<("'']+|[]\s.,;:!?"''<>(){}*|\u2026\u201D\u2019]+$', '', 'g') END
+BEGIN
+  RETURN CASE WHEN $1 !~ '[^A-Za-z0-9_:-]' THEN $1
+         ELSE regexp_replace(regexp_replace($1, '%3a', ':', 'gi'), '^[\s<("'']+|[]\s.,;:!?"''<>(){}*|\u2026\u201D\u2019]+$', '', 'g') END;
+END
 $$;
 COMMENT ON FUNCTION wacta_http.link_part(text) IS 'A part of a link without what stood around it in a text.';
 
 -- Whoever holds one answer's link may give the other answer, by a button that says what it means. A signed token stands in
 -- the path, where it would win over a form's field: hence a path of its own; a seed token is good for both actions.
 CREATE FUNCTION wacta_http.other_answer(token text, action text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, t.issued_at, t.expires_at, t.key_id) END
-    FROM wacta.token_check($1) t WHERE t.reason IS NULL
+BEGIN
+  RETURN (
+    SELECT CASE t.form WHEN 'seed' THEN $1 ELSE wacta.mint_signed(t.lead_id, t.message_id, $2, t.issued_at, t.expires_at, t.key_id) END
+      FROM wacta.token_check($1) t WHERE t.reason IS NULL);
+END
 $$;
 COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead: with the same key and times, so that a page is the same each time.';
 
@@ -154,40 +169,48 @@ $$;
 COMMENT ON FUNCTION wacta_http.other_button(text, text, jsonb) IS 'The quiet way from one answer''s page to the other answer.';
 
 CREATE FUNCTION wacta_http.call_promise(f wacta.follow_up, vars jsonb, zone text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT replace(replace(vars #>> ARRAY['texts', CASE
-             WHEN f.wish IS NULL THEN 'call'
-             WHEN f.due_at <= wacta.now() THEN 'call_soon'
-             WHEN d.due::date = d.today THEN 'call_today'
-             WHEN d.due::date = d.today + 1 THEN 'call_tomorrow'
-             ELSE 'call_later' END], '{time}', to_char(d.due, 'HH24:MI')), '{date}', to_char(d.due, 'FMDD/FMMM/YYYY'))
-    FROM (SELECT f.due_at AT TIME ZONE zone AS due, (wacta.now() AT TIME ZONE zone)::date AS today) d
+BEGIN
+  RETURN (
+    SELECT replace(replace(vars #>> ARRAY['texts', CASE
+               WHEN f.wish IS NULL THEN 'call'
+               WHEN f.due_at <= wacta.now() THEN 'call_soon'
+               WHEN d.due::date = d.today THEN 'call_today'
+               WHEN d.due::date = d.today + 1 THEN 'call_tomorrow'
+               ELSE 'call_later' END], '{time}', to_char(d.due, 'HH24:MI')), '{date}', to_char(d.due, 'FMDD/FMMM/YYYY'))
+      FROM (SELECT f.due_at AT TIME ZONE zone AS due, (wacta.now() AT TIME ZONE zone)::date AS today) d);
+END
 $$;
 COMMENT ON FUNCTION wacta_http.call_promise(wacta.follow_up, jsonb, text) IS 'What a page says of a call; a time is told only to whom has chosen it.';
 
 -- Promises only what is there: a brochure that was queued and has not failed, a call that is scheduled.
 CREATE FUNCTION wacta_http.promises(lead bigint, project integer, f wacta.follow_up, vars jsonb) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT concat(
+BEGIN
+  RETURN concat(
     CASE WHEN (SELECT m.status NOT IN ('failed', 'suppressed', 'expired', 'cancelled') FROM wacta.message m
                 WHERE m.lead_id = $1 AND m.purpose = 'brochure' AND m.project_id IS NOT DISTINCT FROM $2
                 ORDER BY m.message_id DESC LIMIT 1) THEN wacta_http.render(wacta_http.asset('promise_brochure.html'), vars) END,
     CASE WHEN f.follow_up_id IS NOT NULL
-         THEN wacta_http.render(wacta_http.asset('promise_call.html'), jsonb_build_object('call', wacta_http.call_promise(f, vars, wacta.time_zone($2)))) END)
+         THEN wacta_http.render(wacta_http.asset('promise_call.html'), jsonb_build_object('call', wacta_http.call_promise(f, vars, wacta.time_zone($2)))) END);
+END
 $$;
 COMMENT ON FUNCTION wacta_http.promises(bigint, integer, wacta.follow_up, jsonb) IS 'What the page after Interested may say of the brochure and the call.';
 
 CREATE FUNCTION wacta_http.wishes(f wacta.follow_up, token text, vars jsonb) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT wacta_http.render(wacta_http.asset('wishes.html'), vars || jsonb_build_object('token', token, 'buttons', string_agg(
-           wacta_http.render(wacta_http.asset('wish.html'), jsonb_build_object('wish', w.wish,
-             'chosen', CASE WHEN wacta.grants_wish(f, w.wish, w.call_at) THEN ' aria-pressed="true"' END,
-             'text', vars #>> ARRAY['texts', CASE WHEN w.wish = 'tomorrow' AND w.call_at > wacta.now() + interval '36 hours' THEN 'wish_next_day' ELSE 'wish_' || w.wish END])),
-           E'\n' ORDER BY w.call_at)))
-    FROM wacta.lead l, wacta.call_wishes(l.project_id) w WHERE l.lead_id = f.lead_id HAVING count(*) > 0
+BEGIN
+  RETURN (
+    SELECT wacta_http.render(wacta_http.asset('wishes.html'), vars || jsonb_build_object('token', token, 'buttons', string_agg(
+             wacta_http.render(wacta_http.asset('wish.html'), jsonb_build_object('wish', w.wish,
+               'chosen', CASE WHEN wacta.grants_wish(f, w.wish, w.call_at) THEN ' aria-pressed="true"' END,
+               'text', vars #>> ARRAY['texts', CASE WHEN w.wish = 'tomorrow' AND w.call_at > wacta.now() + interval '36 hours' THEN 'wish_next_day' ELSE 'wish_' || w.wish END])),
+             E'\n' ORDER BY w.call_at)))
+      FROM wacta.lead l, wacta.call_wishes(l.project_id) w WHERE l.lead_id = f.lead_id HAVING count(*) > 0);
+END
 $$;
 COMMENT ON FUNCTION wacta_http.wishes(wacta.follow_up, text, jsonb) IS 'The buttons by which a person says when to call.';
 
@@ -242,16 +265,23 @@ COMMENT ON FUNCTION wacta_http.click_page(integer, text, text, text, bigint, jso
 of Accept-Language, else of config.page_language.';
 
 CREATE FUNCTION wacta_http.refused_page() RETURNS bytea
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT wacta_http.click_page(403, 'refused', NULL, NULL, NULL) $$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN wacta_http.click_page(403, 'refused', NULL, NULL, NULL);
+END
+$$;
 COMMENT ON FUNCTION wacta_http.refused_page() IS 'The one page for every token that is refused, whatever the reason.';
 
 -- In click_mode direct the front door is asked to make the tap at once, by the header with which nginx is sent to another location; the
 -- gateway understands the same. A front door that does not sends the page, which posts itself.
 CREATE FUNCTION wacta_http.tap_at_once(visit jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN c.click_mode = 'direct' AND wacta.inert_kind($1) IS NULL THEN '{"X-Accel-Redirect": "@tap"}'::jsonb ELSE '{}' END FROM wacta.config c
+BEGIN
+  RETURN (
+    SELECT CASE WHEN c.click_mode = 'direct' AND wacta.inert_kind($1) IS NULL THEN '{"X-Accel-Redirect": "@tap"}'::jsonb ELSE '{}' END FROM wacta.config c);
+END
 $$;
 COMMENT ON FUNCTION wacta_http.tap_at_once(jsonb) IS 'The header that has the front door call wacta_api.track(), where click_mode is direct and a person may have tapped.';
 

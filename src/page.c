@@ -1,0 +1,181 @@
+/*
+ * page.c
+ *	  Filling of pages: {{name}} by a value, escaped; {{{name}}} by markup that we
+ *	  made ourselves; {{:name}} by a text of the page's language, escaped, with the
+ *	  project's name in it.
+ *
+ * One pass from left to right: what a value says is never read for names.  In C,
+ * for each customer's tap fills ten templates, and what a template costs in SQL
+ * is a regular expression and an aggregate.
+ *
+ * Copyright (c) 2026, the wacta authors
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+/* Text as it may stand in HTML, in attributes too. */
+static void
+append_escaped(StringInfo out, const char *value, int len)
+{
+	for (; len > 0; value++, len--)
+		switch (*value)
+		{
+			case '&':
+				appendStringInfoString(out, "&amp;");
+				break;
+			case '<':
+				appendStringInfoString(out, "&lt;");
+				break;
+			case '>':
+				appendStringInfoString(out, "&gt;");
+				break;
+			case '"':
+				appendStringInfoString(out, "&quot;");
+				break;
+			case '\'':
+				appendStringInfoString(out, "&#39;");
+				break;
+			default:
+				appendStringInfoCharMacro(out, *value);
+		}
+}
+
+PG_FUNCTION_INFO_V1(wacta_html_escape);
+
+/* SQL: wacta_http.html_escape(value text) RETURNS text; of NULL the empty text. */
+Datum
+wacta_html_escape(PG_FUNCTION_ARGS)
+{
+	StringInfoData out;
+	text	   *value;
+
+	initStringInfo(&out);
+	if (!PG_ARGISNULL(0))
+	{
+		value = PG_GETARG_TEXT_PP(0);
+		append_escaped(&out, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	}
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
+}
+
+/* As the operator ->> has it; NULL: there is none. */
+static char *
+get_value(JsonbContainer *object, const char *name, int len)
+{
+	JsonbValue	value;
+
+	if (object == NULL || !JsonContainerIsObject(object) || getKeyJsonValueFromContainer(object, name, len, &value) == NULL)
+		return NULL;
+	switch (value.type)
+	{
+		case jbvNull:
+			return NULL;
+		case jbvString:
+			return pnstrdup(value.val.string.val, value.val.string.len);
+		case jbvBool:
+			return value.val.boolean ? "true" : "false";
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
+		default:
+			return JsonbToCString(NULL, value.val.binary.data, value.val.binary.len);
+	}
+}
+
+static JsonbContainer *
+get_object(JsonbContainer *object, const char *name)
+{
+	JsonbValue	value;
+
+	if (!JsonContainerIsObject(object) || getKeyJsonValueFromContainer(object, name, strlen(name), &value) == NULL)
+		return NULL;
+	return value.type == jbvBinary ? value.val.binary.data : NULL;
+}
+
+/* The project's name is set apart: it need not be written in the page's direction. */
+static void
+append_text(StringInfo out, JsonbContainer *vars, const char *name, int len)
+{
+	static const char *const PROJECT = "{project}";
+	const char *at = get_value(get_object(vars, "texts"), name, len);
+	const char *project = get_value(vars, "project", strlen("project"));
+	const char *next;
+
+	if (at == NULL)
+		return;
+	for (; (next = strstr(at, PROJECT)) != NULL; at = next + strlen(PROJECT))
+	{
+		append_escaped(out, at, next - at);
+		appendStringInfoString(out, "<bdi>");
+		if (project != NULL)
+			append_escaped(out, project, strlen(project));
+		appendStringInfoString(out, "</bdi>");
+	}
+	append_escaped(out, at, strlen(at));
+}
+
+static void
+append_place(StringInfo out, JsonbContainer *vars, char kind, const char *name, int len)
+{
+	const char *value;
+
+	if (kind == ':')
+	{
+		append_text(out, vars, name, len);
+		return;
+	}
+	value = get_value(vars, name, len);
+	if (value == NULL)
+		return;
+	if (kind == '{')
+		appendStringInfoString(out, value);
+	else
+		append_escaped(out, value, strlen(value));
+}
+
+/* The length of the name that stands at `at` with the braces behind it; 0: none does. */
+static int
+name_length(const char *at, const char *closing)
+{
+	int			len = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
+
+	return strncmp(at + len, closing, strlen(closing)) == 0 ? len : 0;
+}
+
+PG_FUNCTION_INFO_V1(wacta_render);
+
+/* SQL: wacta_http.render(template text, vars jsonb) RETURNS text */
+Datum
+wacta_render(PG_FUNCTION_ARGS)
+{
+	const char *at = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb	   *vars = PG_GETARG_JSONB_P(1);
+	StringInfoData out;
+	const char *open;
+
+	initStringInfo(&out);
+	for (; (open = strstr(at, "{{")) != NULL;)
+	{
+		char		kind = open[2] == '{' || open[2] == ':' ? open[2] : '\0';
+		const char *closing = kind == '{' ? "}}}" : "}}";
+		const char *name = open + (kind == '\0' ? 2 : 3);
+		int			len = name_length(name, closing);
+
+		appendBinaryStringInfo(&out, at, open - at);
+		if (len > 0)
+		{
+			append_place(&out, &vars->root, kind, name, len);
+			at = name + len + strlen(closing);
+		}
+		else
+		{
+			appendStringInfoChar(&out, *open);	/* braces of something else */
+			at = open + 1;
+		}
+	}
+	appendStringInfoString(&out, at);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
+}
