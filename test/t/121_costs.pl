@@ -10,7 +10,7 @@ use Wacta;
 use Wacta::Fuzz::Bodies qw(nested);
 use Wacta::Inbound;
 
-my $MOST = 2;            # seconds for the largest
+my $MOST = 5;            # seconds for the largest: a machine with other work on it takes three times as long
 my $GROWTH = 9;          # times, for four times as much
 my $inbound = Wacta::Inbound->start('costs', worlds => ['still']);
 $inbound->sql('still', q(
