@@ -10,7 +10,7 @@ DECLARE
                              (SELECT string_agg(format('t.%I::text', a.attname), $s$ || ' ' || $s$ ORDER BY a.attnum) FROM pg_attribute a
                                WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey)), c.relname), ' UNION ALL ')
       FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-     WHERE c.relnamespace = 'wacta'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('inbox', 'queue', 'funnel', 'funnel_delta'));
+     WHERE c.relnamespace = 'wacta'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('inbox', 'queue', 'event', 'event_horizon', 'funnel', 'figures_folded', 'audience'));
 BEGIN
   EXECUTE 'CREATE VIEW test.state AS ' || branches;
 END
