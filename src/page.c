@@ -64,11 +64,11 @@ wacta_html_escape(PG_FUNCTION_ARGS)
 
 /* As the operator ->> has it; NULL: there is none. */
 static char *
-get_value(JsonbContainer *object, const char *name, int len)
+get_value(Jsonb *object, const char *name, int len)
 {
 	JsonbValue	value;
 
-	if (object == NULL || !JsonContainerIsObject(object) || getKeyJsonValueFromContainer(object, name, len, &value) == NULL)
+	if (!JB_ROOT_IS_OBJECT(object) || getKeyJsonValueFromContainer(&object->root, name, len, &value) == NULL)
 		return NULL;
 	switch (value.type)
 	{
@@ -85,22 +85,12 @@ get_value(JsonbContainer *object, const char *name, int len)
 	}
 }
 
-static JsonbContainer *
-get_object(JsonbContainer *object, const char *name)
-{
-	JsonbValue	value;
-
-	if (!JsonContainerIsObject(object) || getKeyJsonValueFromContainer(object, name, strlen(name), &value) == NULL)
-		return NULL;
-	return value.type == jbvBinary ? value.val.binary.data : NULL;
-}
-
 /* The project's name is set apart: it need not be written in the page's direction. */
 static void
-append_text(StringInfo out, JsonbContainer *vars, const char *name, int len)
+append_text(StringInfo out, Jsonb *texts, Jsonb *vars, const char *name, int len)
 {
 	static const char *const PROJECT = "{project}";
-	const char *at = get_value(get_object(vars, "texts"), name, len);
+	const char *at = get_value(texts, name, len);
 	const char *project = get_value(vars, "project", strlen("project"));
 	const char *next;
 
@@ -118,16 +108,10 @@ append_text(StringInfo out, JsonbContainer *vars, const char *name, int len)
 }
 
 static void
-append_place(StringInfo out, JsonbContainer *vars, char kind, const char *name, int len)
+append_value(StringInfo out, Jsonb *vars, char kind, const char *name, int len)
 {
-	const char *value;
+	const char *value = get_value(vars, name, len);
 
-	if (kind == ':')
-	{
-		append_text(out, vars, name, len);
-		return;
-	}
-	value = get_value(vars, name, len);
 	if (value == NULL)
 		return;
 	if (kind == '{')
@@ -147,12 +131,13 @@ name_length(const char *at, const char *closing)
 
 PG_FUNCTION_INFO_V1(wacta_render);
 
-/* SQL: wacta_http.render(template text, vars jsonb) RETURNS text */
+/* SQL: wacta_http.render(template text, vars jsonb, texts jsonb) RETURNS text */
 Datum
 wacta_render(PG_FUNCTION_ARGS)
 {
 	const char *at = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Jsonb	   *vars = PG_GETARG_JSONB_P(1);
+	Jsonb	   *texts = PG_GETARG_JSONB_P(2);
 	StringInfoData out;
 	const char *open;
 
@@ -165,16 +150,17 @@ wacta_render(PG_FUNCTION_ARGS)
 		int			len = name_length(name, closing);
 
 		appendBinaryStringInfo(&out, at, open - at);
-		if (len > 0)
-		{
-			append_place(&out, &vars->root, kind, name, len);
-			at = name + len + strlen(closing);
-		}
-		else
+		if (len == 0)
 		{
 			appendStringInfoChar(&out, *open);	/* braces of something else */
 			at = open + 1;
+			continue;
 		}
+		if (kind == ':')
+			append_text(&out, texts, vars, name, len);
+		else
+			append_value(&out, vars, kind, name, len);
+		at = name + len + strlen(closing);
 	}
 	appendStringInfoString(&out, at);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));

@@ -154,7 +154,7 @@ BEGIN
     reason := 'malformed';
     RETURN;
   END IF;
-  SELECT * INTO t FROM wacta.token_check(token);
+  t := wacta.token_check(token);
   reason := CASE
     WHEN t.reason IS NOT NULL THEN t.reason
     WHEN for_lead <> t.lead_id THEN 'wrong_lead'

@@ -80,7 +80,7 @@ CREATE TABLE wacta.lead (
   time_zone    text CHECK (time_zone IS NULL OR timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE wacta.lead IS 'A person who called or was entered by staff. Its row is the lock of all that changes the person''s consent.';
-COMMENT ON COLUMN wacta.lead.consent IS 'What the ledger wacta.consent_event says; written by wacta.record_consent() alone.';
+COMMENT ON COLUMN wacta.lead.consent IS 'What the ledger wacta.consent_event says; written with it alone, as wacta.keep_word() tells.';
 COMMENT ON COLUMN wacta.lead.forgotten_at IS 'When wacta.forget() erased who this was; the row is left for the figures.';
 COMMENT ON COLUMN wacta.lead.time_zone IS 'Where the person is, when that is known; NULL: where wacta.person_clock() takes them to be.';
 COMMENT ON COLUMN wacta.lead.window_until IS 'End of the customer service window (24 hours after the person''s last message).';
@@ -201,7 +201,7 @@ COMMENT ON COLUMN wacta.staff.role IS 'The database role that a session of their
 -- Functions on projects and leads
 
 CREATE FUNCTION wacta.time_zone(project_id integer) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN (SELECT coalesce((SELECT p.time_zone FROM wacta.project p WHERE p.project_id = $1), c.time_zone) FROM wacta.config c);
@@ -420,7 +420,7 @@ COMMENT ON FUNCTION wacta.add_note(bigint, text, text, timestamptz) IS
 'Adds a dated note in the project''s time zone; false when the same ref is noted already.';
 
 CREATE FUNCTION wacta.next_sales_time(project_id integer, not_before timestamptz) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   p    wacta.project;
@@ -471,7 +471,7 @@ COMMENT ON FUNCTION wacta.forwarded(bigint) IS 'The lead that a lead which is go
 
 -- Who waits here for a merge finds the lead gone, and goes on with the one that has all that was its.
 CREATE FUNCTION wacta.lock_lead(lead_id bigint) RETURNS wacta.lead
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   l wacta.lead;

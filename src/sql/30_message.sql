@@ -64,7 +64,7 @@ COMMENT ON COLUMN wacta.queue.template_id IS '0: the message has none.';
 CREATE INDEX queue_expiry ON wacta.queue (expires_at);
 
 CREATE FUNCTION wacta.keep_queue() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
   IF TG_OP <> 'INSERT' AND OLD.status = 'queued' THEN
@@ -192,7 +192,7 @@ COMMENT ON VIEW wacta.message_in_doubt IS
 'Messages whose request may or may not have been taken. A status webhook settles them, or an operator with wacta.settle().';
 
 CREATE FUNCTION wacta.default_channel() RETURNS integer
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   id integer := (SELECT c.channel_id FROM wacta.channel c WHERE c.is_default);
@@ -207,7 +207,7 @@ COMMENT ON FUNCTION wacta.default_channel() IS 'The default channel; an error wh
 
 -- Why nothing may be sent to a person at all; NULL: it may. recipient_kind: how they can be reached, NULL: not at all.
 CREATE FUNCTION wacta.refusal(consent text, recipient_kind text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN (
@@ -223,7 +223,7 @@ COMMENT ON FUNCTION wacta.refusal(text, text) IS 'Why nothing may be sent to a p
 -- The one way into the outbox. The share lock makes an opt-out wait for us or us for it, so that no message slips past it.
 CREATE FUNCTION wacta.enqueue(lead_id bigint, purpose text, template_id integer, variables jsonb DEFAULT '{}',
                               project_id integer DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   l   wacta.lead;
@@ -338,7 +338,7 @@ COMMENT ON FUNCTION wacta.cancel_message(bigint, text) IS 'Cancels a queued mess
 
 -- All that waits for one person ends: with an opt-out as suppressed, with a decision as cancelled.
 CREATE FUNCTION wacta.end_pending(lead_id bigint, status wacta.message_status, reason text, purposes text[]) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   n integer;

@@ -41,7 +41,7 @@ COMMENT ON FUNCTION wacta.last_word_at(bigint) IS 'When the person said what the
 -- A yes that comes late does not undo a no that was said since. A no counts whenever it comes, unless the person has said yes since
 -- by the same clock, the provider's: in words, by a quick reply, or in WhatsApp's settings.
 CREATE FUNCTION wacta.contrary_word_at(l wacta.lead, event text) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN (SELECT max(e.happened_at) FROM wacta.consent_event e
@@ -65,11 +65,10 @@ COMMENT ON FUNCTION wacta.lead_ids(bigint) IS 'The ids under which a person''s w
 -- The one way into the ledger, for words, taps, preferences, staff and lists alike. The lock orders consent against enqueue and
 -- claim, which lock the same row. Without a time it is said here and now, and so after all that is known. A provider repeats
 -- itself for days: the same evidence with the time that it names is recorded once.
-CREATE FUNCTION wacta.record_consent(lead_id bigint, event text, reason text, evidence jsonb, happened_at timestamptz DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.keep_word(l wacta.lead, event text, reason text, evidence jsonb, happened_at timestamptz) RETURNS boolean
+LANGUAGE plpgsql
 AS $$
 DECLARE
-  l       wacta.lead := wacta.lock_lead($1);
   what    text := wacta.evidence_kind($3, $4);
   last_at timestamptz := wacta.contrary_word_at(l, $2);
   at      timestamptz := CASE WHEN $5 IS NOT NULL THEN least($5, wacta.now()) END;    -- a provider's clock may be ahead
@@ -82,7 +81,19 @@ BEGIN
   matters := wacta.counts(l, $2, $3 <> 'call' AND what <> 'import', coalesce(at, 'infinity'), last_at);
   INSERT INTO wacta.consent_event (lead_id, event, kind, reason, evidence, happened_at, effective)
   VALUES (l.lead_id, $2, what, $3, coalesce($4, '{}'), coalesce(at, greatest(wacta.now(), last_at)), matters);
-  IF NOT matters OR l.consent = $2 THEN
+  RETURN matters AND l.consent <> $2;
+END
+$$;
+COMMENT ON FUNCTION wacta.keep_word(wacta.lead, text, text, jsonb, timestamptz) IS
+'Writes a consent event of a lead that the caller has locked; true: that makes it the lead''s consent, which is for the caller to write.';
+
+CREATE FUNCTION wacta.record_consent(lead_id bigint, event text, reason text, evidence jsonb, happened_at timestamptz DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  l wacta.lead := wacta.lock_lead($1);
+BEGIN
+  IF NOT wacta.keep_word(l, $2, $3, $4, $5) THEN
     RETURN false;
   END IF;
   UPDATE wacta.lead x SET consent = $2, updated_at = wacta.now() WHERE x.lead_id = l.lead_id;

@@ -93,7 +93,7 @@ CREATE TRIGGER restore_replaces BEFORE INSERT ON wacta.preview_agent
   FOR EACH ROW EXECUTE FUNCTION wacta.replace_seeded('pattern');
 
 CREATE FUNCTION wacta.inert_kind(evidence jsonb) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN CASE
@@ -146,7 +146,7 @@ COMMENT ON FUNCTION wacta.repeats_too_often(bigint) IS 'Whether the last 20 clic
 -- What a tap changes. Everything happens under the lead's row lock, in the caller's transaction.
 CREATE FUNCTION wacta.decide(lead_id bigint, message_id bigint, action text, via text, explicit boolean, evidence jsonb,
                              decided_at timestamptz DEFAULT NULL, OUT first_time boolean, OUT page text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   l       wacta.lead;
@@ -166,10 +166,13 @@ BEGIN
    WHERE c.lead_id = $1 AND c.effective AND (c.project_id IS NOT DISTINCT FROM project OR c.action = 'not_interested')
    ORDER BY c.click_id DESC LIMIT 1;
   -- unless consent has changed since, by whatever way: then the tap says something new
-  first_time := last.action IS DISTINCT FROM action OR CASE action
-    WHEN 'interested' THEN (explicit AND l.consent = 'withdrawn') OR EXISTS (
-      SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.happened_at > last.clicked_at)
-    ELSE l.consent <> 'withdrawn' END;
+  first_time := last.action IS DISTINCT FROM action;
+  IF NOT first_time THEN
+    first_time := CASE action
+      WHEN 'interested' THEN (explicit AND l.consent = 'withdrawn') OR EXISTS (
+        SELECT FROM wacta.consent_event e WHERE e.lead_id = $1 AND e.event = 'withdrawn' AND e.happened_at > last.clicked_at)
+      ELSE l.consent <> 'withdrawn' END;
+  END IF;
   IF first_time OR via <> 'link' OR NOT wacta.repeats_too_often($1) THEN
     INSERT INTO wacta.click (lead_id, message_id, project_id, template_id, channel_id, message_at, action, via, effective, clicked_at, evidence)
     VALUES ($1, $2, project, m.template_id, m.channel_id, m.enqueued_at, $3, $4, first_time, coalesce($7, wacta.now()), coalesce($6, '{}'));
@@ -177,7 +180,7 @@ BEGIN
   IF action = 'interested' THEN
     page := CASE WHEN l.consent = 'withdrawn' AND NOT explicit THEN 'ask_again' ELSE 'interested' END;
     IF first_time THEN
-      PERFORM wacta.on_interested($1, project, l.consent = 'withdrawn' AND NOT explicit, $4, $6, $7);
+      PERFORM wacta.on_interested(l, project, l.consent = 'withdrawn' AND NOT explicit, $4, $6, $7);
     END IF;
   ELSE
     page := 'not_interested';
@@ -192,36 +195,38 @@ COMMENT ON FUNCTION wacta.decide(bigint, bigint, text, text, boolean, jsonb, tim
 effect; the opposite one stands. A withdrawn consent comes back only by an explicit yes. decided_at: by the provider''s clock; NULL: now.';
 
 CREATE FUNCTION wacta.decision_note(decision text, via text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$ BEGIN RETURN format(CASE $2 WHEN 'call' THEN 'Pressed the key for ''%s'' in a call' WHEN 'staff' THEN 'Told staff ''%s''' ELSE 'Clicked ''%s'' via WhatsApp' END, $1); END $$;
 COMMENT ON FUNCTION wacta.decision_note(text, text) IS 'What the log of a lead says of a decision.';
 
-CREATE FUNCTION wacta.on_interested(lead_id bigint, project_id integer, without_consent boolean, via text, evidence jsonb, decided_at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.on_interested(l wacta.lead, project_id integer, without_consent boolean, via text, evidence jsonb, decided_at timestamptz) RETURNS void
+LANGUAGE plpgsql
 AS $$
 DECLARE
-  p wacta.project;
+  agrees boolean := NOT without_consent AND wacta.keep_word(l, 'granted', 'interested', $5 || jsonb_build_object('via', $4), $6);
+  p      wacta.project;
 BEGIN
-  UPDATE wacta.lead l SET status = 'Interested', stage = 'Interested', updated_at = wacta.now() WHERE l.lead_id = $1;
-  PERFORM wacta.add_note($1, wacta.decision_note('Interested', $4));
-  PERFORM wacta.end_pending($1, 'cancelled', 'the person is interested already', '{pitch}');
+  -- both at once, for each UPDATE costs all that watches the row
+  UPDATE wacta.lead x SET status = 'Interested', stage = 'Interested', consent = CASE WHEN agrees THEN 'granted' ELSE x.consent END, updated_at = wacta.now()
+   WHERE x.lead_id = l.lead_id;
+  PERFORM wacta.add_note(l.lead_id, wacta.decision_note('Interested', $4));
+  PERFORM wacta.end_pending(l.lead_id, 'cancelled', 'the person is interested already', '{pitch}');
   IF without_consent THEN                                -- they said stop before: nothing starts until they say yes
-    PERFORM wacta.add_note($1, 'Consent is withdrawn: waiting for an explicit yes');
+    PERFORM wacta.add_note(l.lead_id, 'Consent is withdrawn: waiting for an explicit yes');
     RETURN;
   END IF;
-  PERFORM wacta.record_consent($1, 'granted', 'interested', $5 || jsonb_build_object('via', $4), $6);
   SELECT * INTO p FROM wacta.project pr WHERE pr.project_id = $2;
   IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
     NULL;
   ELSIF EXISTS (SELECT FROM wacta.channel c WHERE c.is_default) THEN
-    PERFORM wacta.enqueue($1, 'brochure', p.brochure_template_id, '{}', $2);
+    PERFORM wacta.enqueue(l.lead_id, 'brochure', p.brochure_template_id, '{}', $2);
   ELSE                                                   -- the yes counts all the same
-    PERFORM wacta.add_note($1, 'The brochure was not sent: there is no channel to send from');
+    PERFORM wacta.add_note(l.lead_id, 'The brochure was not sent: there is no channel to send from');
   END IF;
-  PERFORM wacta.schedule_follow_up($1, CASE $4 WHEN 'call' THEN 'Interested in a call' WHEN 'staff' THEN 'Interested, says staff' ELSE 'Interested via WhatsApp' END);
+  PERFORM wacta.schedule_follow_up(l.lead_id, CASE $4 WHEN 'call' THEN 'Interested in a call' WHEN 'staff' THEN 'Interested, says staff' ELSE 'Interested via WhatsApp' END);
 END
 $$;
-COMMENT ON FUNCTION wacta.on_interested(bigint, integer, boolean, text, jsonb, timestamptz) IS
+COMMENT ON FUNCTION wacta.on_interested(wacta.lead, integer, boolean, text, jsonb, timestamptz) IS
 'Interested: status, stage, note, consent, other pitches cancelled, brochure queued, follow-up call scheduled.';
 
 CREATE FUNCTION wacta.on_not_interested(lead_id bigint, via text, evidence jsonb, decided_at timestamptz) RETURNS void
@@ -240,13 +245,14 @@ COMMENT ON FUNCTION wacta.on_not_interested(bigint, text, jsonb, timestamptz) IS
 
 CREATE FUNCTION wacta.examine_link(token text, for_action text, for_lead bigint, OUT reason text, OUT lead_id bigint, OUT message_id bigint,
                                    OUT action text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-  l wacta.lead;
+  t record := wacta.examine_token($1, $2, $3);
+  l record;
 BEGIN
-  SELECT t.reason, t.lead_id, t.message_id, t.action INTO reason, lead_id, message_id, action FROM wacta.examine_token($1, $2, $3) t;
-  SELECT * INTO l FROM wacta.lead x WHERE x.lead_id = examine_link.lead_id;
+  reason := t.reason; lead_id := t.lead_id; message_id := t.message_id; action := t.action;
+  SELECT x.lead_id, x.forgotten_at INTO l FROM wacta.lead x WHERE x.lead_id = t.lead_id;
   reason := CASE
     WHEN coalesce(token, '') = '' THEN 'empty'
     WHEN reason IS NOT NULL THEN reason
@@ -299,15 +305,14 @@ A front door calls it once the visitor has the answer.';
 -- A person chooses one button. Who follows both links of a message within seconds follows every link: a mail gateway, a sandbox.
 -- The newest decision stands all the same: nobody may lose a "no" because it came quickly.
 CREATE FUNCTION wacta.mark_scanner(lead_id bigint, evidence jsonb) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
-  since timestamptz := wacta.now() - (SELECT c.scanner_window FROM wacta.config c);
-  ids   bigint[];
+  ids bigint[];
 BEGIN
   SELECT array_agg(k.click_id) FILTER (WHERE k.kind = 'tap') INTO ids
-    FROM wacta.click k
-   WHERE k.lead_id = $1 AND k.clicked_at > since AND k.via = 'link' AND k.kind IN ('tap', 'scanner')
+    FROM wacta.click k CROSS JOIN wacta.config c
+   WHERE k.lead_id = $1 AND k.clicked_at > wacta.now() - c.scanner_window AND k.via = 'link' AND k.kind IN ('tap', 'scanner')
      AND k.evidence ->> 'explicit' IS DISTINCT FROM 'true'
      AND k.evidence ->> 'agent' IS NOT DISTINCT FROM $2 ->> 'agent' AND k.evidence ->> 'network' IS NOT DISTINCT FROM $2 ->> 'network'
   HAVING count(DISTINCT k.action) > 1;
@@ -328,11 +333,11 @@ CREATE FUNCTION wacta.record_click(token text, action text DEFAULT NULL, lead_id
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  t        record;
+  t        record := wacta.examine_link($1, $2, $3);
   kind     text := wacta.inert_kind($4);
   explicit boolean := coalesce(($4 ->> 'explicit')::boolean, false);
+  d        record;
 BEGIN
-  SELECT * INTO t FROM wacta.examine_link($1, $2, $3);
   first_time := false;
   IF t.reason IS NOT NULL THEN
     PERFORM wacta.audit_refusal($1, t.reason, $2, $3, $4);
@@ -344,8 +349,8 @@ BEGIN
     RETURN;
   END IF;
   decision := t.action;
-  SELECT d.first_time, d.page INTO first_time, page
-    FROM wacta.decide(t.lead_id, t.message_id, t.action, 'link', explicit, coalesce($4, '{}')) d;
+  d := wacta.decide(t.lead_id, t.message_id, t.action, 'link', explicit, coalesce($4, '{}'));
+  first_time := d.first_time; page := d.page;
   IF NOT explicit AND $4 ?| '{agent,network}' THEN       -- who presses a button of the page has read it
     PERFORM wacta.mark_scanner(wacta.living_lead(t.lead_id), $4);
   END IF;

@@ -178,9 +178,37 @@ $$;
 COMMENT ON FUNCTION wacta.count_decisions(wacta.click[], wacta.click[]) IS
 'Counts the people whose decisions have changed, and the messages that they answer, by what there is now and was before.';
 
+-- Nearly every decision is a person's first, and the only row of its statement. Nothing is to be counted out then, so what it adds
+-- needs no look at what there was; and a tap waits for this.
+CREATE FUNCTION wacta.count_first_decision(k wacta.click) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  zone text;
+  day  date;
+  yes  integer := CASE k.action WHEN 'interested' THEN 1 ELSE 0 END;
+BEGIN
+  IF NOT k.effective OR k.kind <> 'tap'
+     OR EXISTS (SELECT FROM wacta.click c WHERE c.lead_id = k.lead_id AND c.click_id <> k.click_id AND c.effective) THEN
+    RETURN false;
+  END IF;
+  zone := (SELECT c.time_zone FROM wacta.config c);
+  day := wacta.figures_day(k.clicked_at, zone);
+  INSERT INTO wacta.audience_delta (day, scope, scope_id, clickers, interested, not_interested)
+  VALUES (day, 'all', 0, 1, yes, 1 - yes), (day, 'project', coalesce(k.project_id, 0), 1, yes, 1 - yes), (day, 'template', coalesce(k.template_id, 0), 1, yes, 1 - yes);
+  INSERT INTO wacta.funnel_delta (day, project_id, template_id, channel_id, counted, state, done, number, cost)
+  SELECT f.day, coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), f.counted, f.state, true, 1, 0
+    FROM (VALUES (day, k.action, k.kind), (wacta.figures_day(k.message_at, zone), 'answer', k.action)) f(day, counted, state)
+   WHERE f.day IS NOT NULL;                              -- a decision on no message answers none
+  RETURN true;
+END
+$$;
+COMMENT ON FUNCTION wacta.count_first_decision(wacta.click) IS
+'Counts a click that was inserted by itself, if it is the first decision of a person; false: it is not, and nothing was counted.';
+
 -- What is too much to be held in memory, a restore above all, is counted anew.
 CREATE FUNCTION wacta.click_changed() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
   most   integer := 10000;
@@ -195,6 +223,8 @@ BEGIN
   END IF;
   IF most IN (cardinality(before), cardinality(after)) THEN
     PERFORM wacta.rebuild_funnel();
+  ELSIF before IS NULL AND cardinality(after) = 1 AND wacta.count_first_decision(after[1]) THEN
+    RETURN NULL;
   ELSE
     PERFORM wacta.count_clicks(before, after);
     PERFORM wacta.count_decisions(before, after);

@@ -1,7 +1,7 @@
 -- When a person who is interested would like to be called.
 
 CREATE FUNCTION wacta.evening(project_id integer) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   zone text := wacta.time_zone($1);
@@ -15,7 +15,7 @@ $$;
 COMMENT ON FUNCTION wacta.evening(integer) IS 'When the last two hours begin of the day''s sales hours of a project.';
 
 CREATE FUNCTION wacta.call_time(project_id integer, wish text) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN wacta.next_sales_time($1, CASE $2
@@ -28,7 +28,7 @@ COMMENT ON FUNCTION wacta.call_time(integer, text) IS 'The moment of the project
 
 -- Only what can be kept is offered: at night nobody calls now, and on a Sunday there is no evening.
 CREATE FUNCTION wacta.call_wishes(project_id integer) RETURNS TABLE (wish text, call_at timestamptz)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   evening timestamptz := wacta.evening($1);
@@ -37,7 +37,7 @@ BEGIN
   IF call_at <= wacta.now() + interval '1 second' THEN
     RETURN NEXT;
   END IF;
-  wish := 'evening'; call_at := CASE WHEN evening > wacta.now() THEN wacta.call_time($1, wish) END;
+  wish := 'evening'; call_at := CASE WHEN evening > wacta.now() THEN wacta.next_sales_time($1, evening) END;
   IF call_at = evening THEN
     RETURN NEXT;
   END IF;
@@ -51,7 +51,7 @@ COMMENT ON FUNCTION wacta.call_wishes(integer) IS 'When a person may ask to be c
 
 -- The same wish on another day is another one; one for now is the same for an hour.
 CREATE FUNCTION wacta.grants_wish(f wacta.follow_up, wish text, call_at timestamptz) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
   RETURN coalesce(f.wish = $2 AND f.due_at BETWEEN $3 - interval '1 hour' AND $3, false);

@@ -268,7 +268,7 @@ COMMENT ON FUNCTION wacta.plan_kind(text, integer, integer, integer, text, jsonb
 
 -- Whom the provider is to send to: the phone, or the business-scoped user id where no number is known.
 CREATE FUNCTION wacta.recipient(lead_id bigint, OUT kind text, OUT value text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   SELECT i.kind, i.value INTO kind, value FROM wacta.lead_identity i

@@ -5,7 +5,7 @@
 -- Most of this is PL/pgSQL for its plans, which a session keeps: it runs for every request, also for a stranger's.
 
 CREATE FUNCTION wacta.header(headers jsonb, name text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
   RETURN (SELECT h.value FROM jsonb_each_text(CASE WHEN jsonb_typeof($1) = 'object' THEN $1 ELSE '{}' END) h WHERE lower(h.key) = $2 LIMIT 1);
@@ -29,7 +29,7 @@ $$;
 COMMENT ON FUNCTION wacta.public_headers(jsonb) IS 'Headers with lower-case names, without those that carry a secret.';
 
 CREATE FUNCTION wacta.peer_address(headers jsonb) RETURNS inet
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 DECLARE
   peer inet;

@@ -56,25 +56,47 @@ SELECT v.name, t.language, t.text
   ('refused_more', 'Please write to us on WhatsApp and we will gladly help.', 'कृपया हमें WhatsApp पर लिखें, हम ख़ुशी से मदद करेंगे।')
   ) v(name, en, hi), LATERAL (VALUES ('en', v.en), ('hi', v.hi)) t(language, text);
 
-CREATE FUNCTION wacta_http.page_texts(language text) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+-- A page asks for twenty of them, and every tap for a page: they are put together when they change.
+CREATE TABLE wacta.page_language (
+  language text PRIMARY KEY,
+  texts    jsonb NOT NULL
+);
+COMMENT ON TABLE wacta.page_language IS
+'All texts of each language of wacta.page_text, what it lacks in English; kept by a trigger and not dumped.';
+
+CREATE FUNCTION wacta.keep_languages() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (
-    SELECT coalesce(jsonb_object_agg(t.name, t.text) FILTER (WHERE t.language = 'en'), '{}')
-           || coalesce(jsonb_object_agg(t.name, t.text) FILTER (WHERE t.language = $1), '{}') || jsonb_build_object('language', $1)
-      FROM wacta.page_text t WHERE t.language IN ('en', $1));
+  DELETE FROM wacta.page_language;
+  INSERT INTO wacta.page_language (language, texts)
+  SELECT l.language, jsonb_object_agg(t.name, t.text ORDER BY t.language = l.language) || jsonb_build_object('language', l.language)
+    FROM (SELECT DISTINCT k.language FROM wacta.page_text k) l JOIN wacta.page_text t ON t.language IN ('en', l.language)
+   GROUP BY l.language;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION wacta.keep_languages() IS 'Trigger: wacta.page_language has the texts of wacta.page_text.';
+CREATE TRIGGER keep_languages AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON wacta.page_text
+  FOR EACH STATEMENT EXECUTE FUNCTION wacta.keep_languages();
+UPDATE wacta.page_text SET text = text WHERE false;      -- once, for the rows above
+
+CREATE FUNCTION wacta_http.page_texts(language text) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN coalesce((SELECT l.texts FROM wacta.page_language l WHERE l.language = $1), jsonb_build_object('language', $1));
 END
 $$;
 COMMENT ON FUNCTION wacta_http.page_texts(text) IS 'All texts of a language, each missing one in English.';
 
 CREATE FUNCTION wacta_http.known_language(wanted text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
+DECLARE
+  tag text := replace(lower($1), '_', '-');
 BEGIN
-  RETURN (
-    SELECT w.tag FROM (SELECT replace(lower($1), '_', '-')) l(tag), LATERAL (VALUES (1, l.tag), (2, split_part(l.tag, '-', 1))) w(nr, tag)
-     WHERE EXISTS (SELECT FROM wacta.page_text t WHERE t.language = w.tag) ORDER BY w.nr LIMIT 1);
+  RETURN (SELECT l.language FROM wacta.page_language l WHERE l.language IN (tag, split_part(tag, '-', 1)) ORDER BY length(l.language) DESC LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION wacta_http.known_language(text) IS 'The language of wacta.page_text for a tag such as en_US or hi-IN; NULL: there is none.';

@@ -7,25 +7,17 @@ CREATE DOMAIN wacta_http."text/html" AS text;
 COMMENT ON DOMAIN wacta_http."text/html" IS 'A page.';
 
 CREATE FUNCTION wacta_http.request(name text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN nullif(current_setting('request.' || $1, true), '');
-END
-$$;
+LANGUAGE sql STABLE
+RETURN nullif(current_setting('request.' || $1, true), '');
 COMMENT ON FUNCTION wacta_http.request(text) IS 'A part of the request (method, path, headers, cookies, jwt.claims), or NULL outside of one.';
 
 CREATE FUNCTION wacta_http.request_headers() RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN coalesce(wacta_http.request('headers')::jsonb, '{}');
-END
-$$;
+LANGUAGE sql STABLE
+RETURN coalesce(wacta_http.request('headers')::jsonb, '{}');
 COMMENT ON FUNCTION wacta_http.request_headers() IS 'The request''s headers, lower-case names.';
 
 CREATE FUNCTION wacta_http.respond(status integer, headers jsonb DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
   PERFORM set_config('response.status', status::text, true);
@@ -39,24 +31,20 @@ CREATE FUNCTION wacta_http.html_escape(value text) RETURNS text
 LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wacta_html_escape';
 COMMENT ON FUNCTION wacta_http.html_escape(text) IS 'Text as it may stand in HTML, in attributes too.';
 
-CREATE FUNCTION wacta_http.render(template text, vars jsonb) RETURNS text
+CREATE FUNCTION wacta_http.render(template text, vars jsonb, texts jsonb DEFAULT '{}') RETURNS text
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'wacta_render';
-COMMENT ON FUNCTION wacta_http.render(text, jsonb) IS
+COMMENT ON FUNCTION wacta_http.render(text, jsonb, jsonb) IS
 'Fills a page: {{name}} by a value, escaped, {{{name}}} by markup that we made ourselves, {{:name}} by the text of that name in texts, escaped,
 with the project''s name in the place of {project}. One pass: a value is never read for names.';
 
 CREATE FUNCTION wacta_http.csp_hash(script text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN '''sha256-' || encode(sha256(convert_to($1, 'UTF8')), 'base64') || '''';
-END
-$$;
+LANGUAGE plpgsql IMMUTABLE
+AS $$ BEGIN RETURN '''sha256-' || encode(sha256(convert_to($1, 'UTF8')), 'base64') || ''''; END $$;
 COMMENT ON FUNCTION wacta_http.csp_hash(text) IS 'A Content-Security-Policy source that allows exactly this inline script or style.';
 
 -- A whole page: the frame of web/page.html around a body, with a policy that allows nothing but our own style and script.
 CREATE FUNCTION wacta_http.document(status integer, title text, style text, body text, script text, headers jsonb, language text DEFAULT 'en', direction text DEFAULT 'ltr') RETURNS bytea
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
   PERFORM wacta_http.respond(status, jsonb_build_object(
@@ -64,7 +52,7 @@ BEGIN
     -- not no-referrer: with that a browser hides the Origin of our own forms, and the front door refuses them
     'Referrer-Policy', 'same-origin',
     'Content-Security-Policy', format('default-src ''none''; style-src %s; %simg-src data:; form-action ''self''; base-uri ''none''; frame-ancestors ''none''',
-      wacta_http.csp_hash(style), coalesce('script-src ' || wacta_http.csp_hash(script) || '; connect-src ''self''; ', ''))) || headers);
+      wacta_http.csp_hash(style), CASE WHEN script IS NOT NULL THEN 'script-src ' || wacta_http.csp_hash(script) || '; connect-src ''self''; ' END)) || headers);
   RETURN convert_to(wacta_http.render(wacta_http.asset('page.html'), jsonb_build_object('title', title, 'style', style, 'body', body,
     'language', language, 'direction', CASE WHEN direction = 'rtl' THEN ' dir="rtl"' END, 'script', coalesce('<script>' || script || '</script>', ''))), 'UTF8');
 END
@@ -74,7 +62,7 @@ COMMENT ON FUNCTION wacta_http.document(integer, text, text, text, text, jsonb, 
 
 CREATE FUNCTION wacta_http.page(status integer, title text, body text, script text DEFAULT NULL, headers jsonb DEFAULT '{}', language text DEFAULT 'en',
                                 direction text DEFAULT 'ltr') RETURNS bytea
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
   RETURN (
@@ -87,29 +75,21 @@ $$;
 COMMENT ON FUNCTION wacta_http.page(integer, text, text, text, jsonb, text, text) IS 'Answers with a page of one column under the brand: the customers'' pages, the sign-in form.';
 
 CREATE FUNCTION wacta_http.lead_number(value text) RETURNS bigint
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN CASE WHEN $1 ~ '^[0-9]{1,18}$' THEN $1::bigint WHEN coalesce($1, '') <> '' THEN 0 END;
-END
-$$;
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN $1 ~ '^[0-9]{1,18}$' THEN $1::bigint WHEN coalesce($1, '') <> '' THEN 0 END;
 COMMENT ON FUNCTION wacta_http.lead_number(text) IS 'A lead id as it came in a URL; what is none becomes 0, which belongs to nobody.';
 
 -- Customers
 
 -- The network, not the address: enough to tell a scanner, less than a person.
 CREATE FUNCTION wacta_http.network(peer inet) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN host(network(set_masklen($1, CASE family($1) WHEN 4 THEN 24 ELSE 48 END)));
-END
-$$;
+LANGUAGE sql IMMUTABLE
+RETURN host(network(set_masklen($1, CASE family($1) WHEN 4 THEN 24 ELSE 48 END)));
 COMMENT ON FUNCTION wacta_http.network(inet) IS 'The first address of the /24, or for IPv6 the /48, in which an address is.';
 
 -- What a browser fetches before anybody has tapped. A navigation of a person is for a document; a POST comes from a form or a program.
 CREATE FUNCTION wacta_http.is_prefetch(headers jsonb, method text) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
   RETURN concat_ws(' ', $1 ->> 'sec-purpose', $1 ->> 'purpose', $1 ->> 'x-purpose', $1 ->> 'x-moz') ~* 'prefetch|prerender|preview'
@@ -119,12 +99,13 @@ $$;
 COMMENT ON FUNCTION wacta_http.is_prefetch(jsonb, text) IS 'Whether a request says that it is none of a person who has tapped.';
 
 CREATE FUNCTION wacta_http.visit(method text DEFAULT wacta_http.request('method')) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-  h jsonb := wacta_http.request_headers();
+  h    jsonb := wacta_http.request_headers();
+  peer inet := wacta.peer_address(h);
 BEGIN
-  RETURN jsonb_strip_nulls(jsonb_build_object('method', $1, 'agent', left(h ->> 'user-agent', 300), 'network', wacta_http.network(wacta.peer_address(h)),
+  RETURN jsonb_strip_nulls(jsonb_build_object('method', $1, 'agent', left(h ->> 'user-agent', 300), 'network', wacta_http.network(peer),
     'purpose', CASE WHEN wacta_http.is_prefetch(h, $1) THEN 'prefetch' END));
 END
 $$;
@@ -132,19 +113,15 @@ COMMENT ON FUNCTION wacta_http.visit(text) IS 'What is kept of a visit as the ev
 
 -- Links are forwarded in sentences, and encoded once more on their way.
 CREATE FUNCTION wacta_http.link_part(value text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN CASE WHEN $1 !~ '[^A-Za-z0-9_:-]' THEN $1
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN $1 !~ '[^A-Za-z0-9_:-]' THEN $1
          ELSE regexp_replace(regexp_replace($1, '%3a', ':', 'gi'), '^[\s<("'']+|[]\s.,;:!?"''<>(){}*|\u2026\u201D\u2019]+$', '', 'g') END;
-END
-$$;
 COMMENT ON FUNCTION wacta_http.link_part(text) IS 'A part of a link without what stood around it in a text.';
 
 -- Whoever holds one answer's link may give the other answer, by a button that says what it means. A signed token stands in
 -- the path, where it would win over a form's field: hence a path of its own; a seed token is good for both actions.
 CREATE FUNCTION wacta_http.other_answer(token text, action text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN (
@@ -154,8 +131,8 @@ END
 $$;
 COMMENT ON FUNCTION wacta_http.other_answer(text, text) IS 'A token for the action, for the holder of a good token of the same lead: with the same key and times, so that a page is the same each time.';
 
-CREATE FUNCTION wacta_http.other_button(page text, token text, vars jsonb) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta_http.other_button(page text, token text, vars jsonb, texts jsonb) RETURNS text
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   other text := CASE page WHEN 'interested' THEN 'not_interested' WHEN 'not_interested' THEN 'interested' END;
@@ -163,83 +140,84 @@ DECLARE
   root  text := (SELECT regexp_replace(c.base_url, '^https?://[^/]+', '') FROM wacta.config c);
 BEGIN
   RETURN CASE WHEN new_token IS NOT NULL THEN wacta_http.render(wacta_http.asset('other_' || other || '.html'), vars || jsonb_build_object('token', new_token,
-    'to', CASE WHEN new_token <> token THEN format(' action="%s/t/%s"', wacta_http.html_escape(root), wacta.percent_encode(new_token)) END)) END;
+    'to', CASE WHEN new_token <> token THEN format(' action="%s/t/%s"', wacta_http.html_escape(root), wacta.percent_encode(new_token)) END), texts) END;
 END
 $$;
-COMMENT ON FUNCTION wacta_http.other_button(text, text, jsonb) IS 'The quiet way from one answer''s page to the other answer.';
+COMMENT ON FUNCTION wacta_http.other_button(text, text, jsonb, jsonb) IS 'The quiet way from one answer''s page to the other answer.';
 
-CREATE FUNCTION wacta_http.call_promise(f wacta.follow_up, vars jsonb, zone text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta_http.call_promise(f wacta.follow_up, texts jsonb, zone text) RETURNS text
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN (
-    SELECT replace(replace(vars #>> ARRAY['texts', CASE
+    SELECT replace(replace(texts ->> CASE
                WHEN f.wish IS NULL THEN 'call'
                WHEN f.due_at <= wacta.now() THEN 'call_soon'
                WHEN d.due::date = d.today THEN 'call_today'
                WHEN d.due::date = d.today + 1 THEN 'call_tomorrow'
-               ELSE 'call_later' END], '{time}', to_char(d.due, 'HH24:MI')), '{date}', to_char(d.due, 'FMDD/FMMM/YYYY'))
+               ELSE 'call_later' END, '{time}', to_char(d.due, 'HH24:MI')), '{date}', to_char(d.due, 'FMDD/FMMM/YYYY'))
       FROM (SELECT f.due_at AT TIME ZONE zone AS due, (wacta.now() AT TIME ZONE zone)::date AS today) d);
 END
 $$;
 COMMENT ON FUNCTION wacta_http.call_promise(wacta.follow_up, jsonb, text) IS 'What a page says of a call; a time is told only to whom has chosen it.';
 
 -- Promises only what is there: a brochure that was queued and has not failed, a call that is scheduled.
-CREATE FUNCTION wacta_http.promises(lead bigint, project integer, f wacta.follow_up, vars jsonb) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta_http.promises(lead bigint, project integer, f wacta.follow_up, vars jsonb, texts jsonb) RETURNS text
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN concat(
     CASE WHEN (SELECT m.status NOT IN ('failed', 'suppressed', 'expired', 'cancelled') FROM wacta.message m
                 WHERE m.lead_id = $1 AND m.purpose = 'brochure' AND m.project_id IS NOT DISTINCT FROM $2
-                ORDER BY m.message_id DESC LIMIT 1) THEN wacta_http.render(wacta_http.asset('promise_brochure.html'), vars) END,
+                ORDER BY m.message_id DESC LIMIT 1) THEN wacta_http.render(wacta_http.asset('promise_brochure.html'), vars, texts) END,
     CASE WHEN f.follow_up_id IS NOT NULL
-         THEN wacta_http.render(wacta_http.asset('promise_call.html'), jsonb_build_object('call', wacta_http.call_promise(f, vars, wacta.time_zone($2)))) END);
+         THEN wacta_http.render(wacta_http.asset('promise_call.html'), jsonb_build_object('call', wacta_http.call_promise(f, texts, wacta.time_zone($2)))) END);
 END
 $$;
-COMMENT ON FUNCTION wacta_http.promises(bigint, integer, wacta.follow_up, jsonb) IS 'What the page after Interested may say of the brochure and the call.';
+COMMENT ON FUNCTION wacta_http.promises(bigint, integer, wacta.follow_up, jsonb, jsonb) IS 'What the page after Interested may say of the brochure and the call.';
 
-CREATE FUNCTION wacta_http.wishes(f wacta.follow_up, token text, vars jsonb) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta_http.wishes(f wacta.follow_up, token text, vars jsonb, texts jsonb) RETURNS text
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
   RETURN (
     SELECT wacta_http.render(wacta_http.asset('wishes.html'), vars || jsonb_build_object('token', token, 'buttons', string_agg(
              wacta_http.render(wacta_http.asset('wish.html'), jsonb_build_object('wish', w.wish,
                'chosen', CASE WHEN wacta.grants_wish(f, w.wish, w.call_at) THEN ' aria-pressed="true"' END,
-               'text', vars #>> ARRAY['texts', CASE WHEN w.wish = 'tomorrow' AND w.call_at > wacta.now() + interval '36 hours' THEN 'wish_next_day' ELSE 'wish_' || w.wish END])),
-             E'\n' ORDER BY w.call_at)))
+               'text', texts ->> CASE WHEN w.wish = 'tomorrow' AND w.call_at > wacta.now() + interval '36 hours' THEN 'wish_next_day' ELSE 'wish_' || w.wish END)),
+             E'\n' ORDER BY w.call_at)), texts)
       FROM wacta.lead l, wacta.call_wishes(l.project_id) w WHERE l.lead_id = f.lead_id HAVING count(*) > 0);
 END
 $$;
-COMMENT ON FUNCTION wacta_http.wishes(wacta.follow_up, text, jsonb) IS 'The buttons by which a person says when to call.';
+COMMENT ON FUNCTION wacta_http.wishes(wacta.follow_up, text, jsonb, jsonb) IS 'The buttons by which a person says when to call.';
 
 -- What stands only on the page after Interested.
-CREATE FUNCTION wacta_http.interested_parts(lead bigint, p wacta.project, token text, vars jsonb) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta_http.interested_parts(lead bigint, p wacta.project, token text, vars jsonb, texts jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   f wacta.follow_up;
 BEGIN
   SELECT * INTO f FROM wacta.follow_up x WHERE x.lead_id = lead AND x.closed_at IS NULL ORDER BY x.due_at LIMIT 1;
-  RETURN jsonb_build_object('promises', wacta_http.promises(lead, p.project_id, f, vars), 'wishes', wacta_http.wishes(f, token, vars),
+  RETURN jsonb_build_object('promises', wacta_http.promises(lead, p.project_id, f, vars, texts), 'wishes', wacta_http.wishes(f, token, vars, texts),
     'brochure', CASE WHEN p.brochure_link IS NOT NULL
-                     THEN wacta_http.render(wacta_http.asset('brochure_link.html'), vars || jsonb_build_object('link', p.brochure_link)) END);
+                     THEN wacta_http.render(wacta_http.asset('brochure_link.html'), vars || jsonb_build_object('link', p.brochure_link), texts) END);
 END
 $$;
-COMMENT ON FUNCTION wacta_http.interested_parts(bigint, wacta.project, text, jsonb) IS 'Promises, brochure and choice of a call for the page after Interested.';
+COMMENT ON FUNCTION wacta_http.interested_parts(bigint, wacta.project, text, jsonb, jsonb) IS 'Promises, brochure and choice of a call for the page after Interested.';
 
 -- A refused link has no lead here, so that its language can only be the visitor's own.
 CREATE FUNCTION wacta_http.click_page(status integer, page text, token text, action text, lead bigint, headers jsonb DEFAULT '{}') RETURNS bytea
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
-  c     wacta.config := (SELECT k FROM wacta.config k);
+  c     record;
   p     wacta.project;
   about record;
   texts jsonb;
   vars  jsonb;
 BEGIN
+  SELECT k.brand, k.click_mode, k.page_language INTO c FROM wacta.config k;
   -- the project that the message was about, which need not be the lead's newest
   SELECT coalesce(m.project_id, l.project_id) AS project_id, t.language INTO about FROM wacta.lead l
     LEFT JOIN wacta.message m ON (m.lead_id, m.message_id) = (l.lead_id, (SELECT k.message_id FROM wacta.token_check(token) k))
@@ -248,14 +226,14 @@ BEGIN
   SELECT * INTO p FROM wacta.project x WHERE x.project_id = about.project_id;
   texts := wacta_http.page_texts(coalesce(wacta_http.known_language(about.language), wacta_http.accepted_language(wacta_http.request_headers() ->> 'accept-language'),
     wacta_http.known_language(c.page_language), 'en'));
-  vars := jsonb_build_object('texts', texts, 'project', coalesce(p.name, c.brand), 'action', action, 'token', token,
+  vars := jsonb_build_object('project', coalesce(p.name, c.brand), 'action', action, 'token', token,
     'question', texts ->> ('say_' || action), 'sending', texts ->> 'sending');
-  vars := vars || jsonb_build_object('other', wacta_http.other_button(page, token, vars));
+  vars := vars || jsonb_build_object('other', wacta_http.other_button(page, token, vars, texts));
   IF page = 'interested' THEN
-    vars := vars || wacta_http.interested_parts(lead, p, token, vars);
+    vars := vars || wacta_http.interested_parts(lead, p, token, vars, texts);
   END IF;
   RETURN wacta_http.page(status, replace(texts ->> (page || '_title'), '{project}', vars ->> 'project'),
-    wacta_http.render(wacta_http.asset(page || '.html'), vars),
+    wacta_http.render(wacta_http.asset(page || '.html'), vars, texts),
     CASE WHEN page = 'confirm' AND c.click_mode <> 'confirm' THEN wacta_http.asset('track.js') END, headers,
     texts ->> 'language', texts ->> 'direction');
 END
@@ -290,9 +268,8 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   token text := wacta_http.link_part($1);
-  t     record;
+  t     record := wacta.examine_link(token, wacta_http.link_part($2), wacta_http.lead_number($3));
 BEGIN
-  SELECT * INTO t FROM wacta.examine_link(token, wacta_http.link_part($2), wacta_http.lead_number($3));
   IF t.reason IS NOT NULL THEN
     RETURN wacta_http.refused_page();
   END IF;
@@ -313,7 +290,7 @@ DECLARE
   r     record;
   lead  bigint;
 BEGIN
-  SELECT * INTO r FROM wacta.record_click(token, wacta_http.link_part($2), wacta_http.lead_number($3),
+  r := wacta.record_click(token, wacta_http.link_part($2), wacta_http.lead_number($3),
                          wacta_http.visit() || jsonb_build_object('explicit', coalesce($4, '') = 'yes'));
   IF r.decision = 'refused' THEN
     RETURN wacta_http.refused_page();
