@@ -106,6 +106,8 @@ SELECT format('| %s | `%s` | %s | %s |', route,
     (25, 'POST `/write-template/`', 'write_template', ''),
     (10, 'POST `/login/`', 'login', ''),
     (11, 'POST `/logout/`', 'logout', ''),
+    (26, 'GET `/password/`', 'password_page', '; others get the sign-in page'),
+    (27, 'POST `/password/`', 'change_password', ''),
     (12, 'GET `/health/`', 'health', '')) AS h (nr, route, name, proof)
   JOIN routine r ON r.schema = 'wacta_api' AND r.name = h.name
  ORDER BY nr;

@@ -38,7 +38,7 @@ SELECT nspname FROM pg_namespace WHERE nspname LIKE 'wacta%' AND (nspacl IS NULL
 -- nobody may grant on what they were granted
 SELECT signature FROM pg_temp.func, aclexplode(proacl) a WHERE a.is_grantable AND a.grantee <> proowner;
 SELECT relname FROM pg_temp.rel, aclexplode(relacl) a WHERE a.is_grantable AND a.grantee <> relowner;
--- every table and every sequence is dumped, but for the queue, which the restored messages fill, the figures, which they and the clicks are counted into, a language's texts, put together from the page_text, and the events, whose order is this cluster's
+-- every table and every sequence is dumped, but for the queue, which the restored messages fill, the figures, which they and the clicks are counted into, sessions, which no restore may bring back, a language's texts, put together from the page_text, and the events, whose order is this cluster's
 SELECT relname, relkind FROM pg_temp.rel
  WHERE relkind IN ('r', 'p', 'S') AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'wacta') ORDER BY 1;
 -- and whole: no table's rows are left out by a condition

@@ -39,6 +39,8 @@ enum
 	FN_WRITE_TEMPLATE,
 	FN_LOGIN,
 	FN_LOGOUT,
+	FN_PASSWORD_PAGE,
+	FN_CHANGE_PASSWORD,
 	FN_HEALTH
 };
 
@@ -138,6 +140,16 @@ static const ApiFunction functions[] = {
 		"SELECT wacta_api.logout()",
 		INPUT_ARGS, OUTPUT_BYTES, SHARE_ALL, 0, {NULL}
 	},
+	[FN_PASSWORD_PAGE] = {
+		"password_page",
+		"SELECT wacta_api.password_page()",
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_STAFF, 0, {NULL}
+	},
+	[FN_CHANGE_PASSWORD] = {
+		"change_password",
+		"SELECT wacta_api.change_password(old_password => $1, new_password => $2)",
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_PASSWORDS, 2, {"old_password", "new_password"}
+	},
 	[FN_HEALTH] = {
 		"health",
 		"SELECT wacta_api.health()",
@@ -167,6 +179,7 @@ static const Route routes[] = {
 	{"/whatsapp-interactive/people.csv", FN(PEOPLE_CSV), NULL, ROUTE_PAGE},
 	{"/login", FN(DASHBOARD), FN(LOGIN), ROUTE_PAGE | ROUTE_SESSION},
 	{"/logout", NULL, FN(LOGOUT), ROUTE_PAGE | ROUTE_SESSION},
+	{"/password", FN(PASSWORD_PAGE), FN(CHANGE_PASSWORD), ROUTE_PAGE},
 	{"/health", FN(HEALTH), NULL, ROUTE_NO_LIMIT},
 	{"/metrics", NULL, NULL, ROUTE_METRICS | ROUTE_NO_LIMIT},
 };

@@ -94,6 +94,7 @@ CREATE TABLE wacta.config (
   notify_events     boolean  NOT NULL DEFAULT false,
   archive_after     interval          CHECK (archive_after >= '7 days'),
   refusal_retention interval NOT NULL DEFAULT '30 days',
+  staff_event_retention interval NOT NULL DEFAULT '180 days',
   inbox_retention   interval          DEFAULT '90 days' CHECK (inbox_retention >= '0'),
   stop_words        text[]   NOT NULL DEFAULT '{stop,stopall,stop all,stop it,stop this,stop now,stop message,stop messages,stop promotions,unsubscribe,unsubscribe me,
     opt out,optout,cancel,end,quit,remove,remove me,roko,rok do,band,band karo,band kro,band kare,band kardo,bandh karo,bas karo,mat bhejo,mat bhejna,mat bhejiye,
@@ -110,7 +111,7 @@ CREATE TABLE wacta.config (
   courtesy_words    text[]   NOT NULL DEFAULT '{please,pls,plz,plss,kindly,sir,madam,mam,bro,hi,hello,hey,ok,okay,now,thanks,thank you,thx,ji,bhai,kripya,कृपया,प्लीज,जी,सर,भाई,धन्यवाद}',
   CONSTRAINT known_time_zone CHECK (timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL),
   CONSTRAINT sound_intervals CHECK (retry_base > '0' AND retry_cap >= retry_base AND retry_cap < '28 days' AND lease > '0' AND message_ttl > '0'
-                                    AND session_ttl > '0' AND pitch_gap >= '0' AND refusal_retention >= '0'),
+                                    AND session_ttl > '0' AND pitch_gap >= '0' AND refusal_retention >= '0' AND staff_event_retention >= '0'),
   CONSTRAINT seed_links_outlive_now CHECK (seed_link_ttl > '0' AND link_ttl > '0' AND link_ttl <= '50 years')
 );
 COMMENT ON TABLE wacta.config IS 'The one row of settings of this database; change it with UPDATE as wacta_admin.';
@@ -135,6 +136,7 @@ COMMENT ON COLUMN wacta.config.pair_burst IS 'How many of these a sender may sen
 COMMENT ON COLUMN wacta.config.lease IS 'A claim without an outcome for this long is in doubt; must exceed wacta.request_timeout.';
 COMMENT ON COLUMN wacta.config.scheduler IS 'Who runs the jobs of wacta.schedule; set by wacta.install_schedule() and remove_schedule() alone.';
 COMMENT ON COLUMN wacta.config.refusal_retention IS 'How long refused tokens and unproved webhooks are kept.';
+COMMENT ON COLUMN wacta.config.staff_event_retention IS 'How long the audit of sign-ins (wacta.staff_event) is kept. India''s CERT-In wants logs of 180 days.';
 COMMENT ON COLUMN wacta.config.inbox_retention IS 'How long applied webhooks are kept, bodies and all; NULL: for ever.';
 COMMENT ON COLUMN wacta.config.archive_after IS 'How long messages and visits are kept as rows; the figures keep them for ever. NULL: for ever. Longer than link_ttl is wise.';
 COMMENT ON COLUMN wacta.config.event_retention IS 'How long the rows of wacta.event are kept; NULL: for ever.';

@@ -404,7 +404,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM wacta.store_refusals(c.hour, c.provider, c.reason, c.refused) FROM wacta.counted_refusals() c;
-  RETURN wacta.forget_refusals() + wacta.forget_webhooks() + wacta.fold_funnel(100000) / 100000 > 0;
+  RETURN wacta.forget_refusals() + wacta.forget_staff_events() + wacta.forget_webhooks() + wacta.fold_funnel(100000) / 100000 > 0;
 END
 $$;
 COMMENT ON FUNCTION wacta.inbox_tend() IS 'Stores the counts of refused webhooks, deletes what was kept for long enough and folds figures; true: there may be more.';

@@ -14,7 +14,7 @@ BEGIN
     GRANT EXECUTE ON FUNCTION
       wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea), wacta_http.apply_received(),
-      wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
+      wacta_api.login(text, text), wacta_api.logout(), wacta_api.password_page(), wacta_api.health(),
       wacta_api.dashboard(text, text, text, text, text, text, text, text), wacta_api.people(text, text, text, text, text, text), wacta_api.people_csv(text, text, text, text, text) TO %1$I;
     ALTER ROLE %1$I SET statement_timeout = '10s'
   $$, role);
@@ -48,7 +48,7 @@ BEGIN
       wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text, text), wacta_api.track_visit(text, text, text, text),
       wacta_api.send_interactive_message(text, text, text), wacta_api.generate_ai_template(text, text, text, text, text, text, text, text), wacta_api.save_template(text, text), wacta_api.write_template(text, text),
       wacta_api.interactive_analytics(text), wacta_api.dashboard(text, text, text, text, text, text, text, text), wacta_api.people(text, text, text, text, text, text),
-      wacta_api.people_csv(text, text, text, text, text), wacta_api.record_call(text, text, text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.health(),
+      wacta_api.people_csv(text, text, text, text, text), wacta_api.record_call(text, text, text), wacta_api.login(text, text), wacta_api.logout(), wacta_api.password_page(), wacta_api.change_password(text, text), wacta_api.health(),
       wacta.now(), wacta.normalize_phone(text, text), wacta.check_e164(text), wacta.percent(bigint, bigint),
       wacta.verify_token(text, bigint), wacta.mint_token(bigint, timestamptz), wacta.mint_link(bigint, text),
       wacta.upsert_lead(text, text, text, text, text), wacta.lead_by_phone(text),
@@ -89,7 +89,7 @@ BEGIN
       wacta.add_signing_key(bytea), wacta.retire_signing_key(integer), wacta.set_session_secret(text), wacta.set_session_secret_file(text),
       wacta.add_ivr_source(text, text, text, text, text, text, text), wacta.read_call(text, text),
       wacta.add_ivr_rule(integer, text, text, text, text, text, text, integer, text, text), wacta.add_project(text, text, text, text, text, text, text),
-      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.submit_template(integer, text), wacta_api.submit_template(text, text), wacta.add_staff(text, text, text, text),
+      wacta.add_template(text, jsonb, text, text, text, text[], text[], text), wacta.submit_template(integer, text), wacta_api.submit_template(text, text), wacta.add_staff(text, text, text, text), wacta.set_staff_password(text, text), wacta.end_sessions(text),
       wacta.merge_leads(bigint, bigint), wacta.forget(bigint), wacta.forget(text),
       wacta.import_suppression(text[], text, jsonb), wacta.export_suppression(boolean),
       wacta.add_hook(text, regprocedure, text), wacta.remove_hook(text, regprocedure), wacta.remove_hook(integer), wacta.retry_hooks(integer),
@@ -114,7 +114,7 @@ BEGIN
     GRANT UPDATE (name, project_id, status, stage, owner, source, time_zone, updated_at) ON wacta.lead TO %1$I;
     GRANT UPDATE (status, status_reason, paused_until, is_default, account_id, display_phone, api_version, max_rate, portfolio_id, daily_budget) ON wacta.channel TO %1$I;
     GRANT SELECT ON wacta.channel, wacta.portfolio, wacta.reached, wacta.price, wacta.spend, wacta.queue, wacta.ivr_field, wacta.ivr_word, wacta.error_rule, wacta.account_rule,
-      wacta.inbox, wacta.webhook_refusal, wacta.token_refusal, wacta.suppressed_identity, wacta.erasure,
+      wacta.inbox, wacta.webhook_refusal, wacta.token_refusal, wacta.staff_session, wacta.staff_network, wacta.staff_event, wacta.suppressed_identity, wacta.erasure,
       wacta.fence, wacta.fence_event TO %1$I;
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;
     GRANT SELECT ON wacta.credential_list TO %1$I;

@@ -157,6 +157,12 @@ CREATE FUNCTION wacta_api.logout() RETURNS wacta_http."*/*" LANGUAGE sql AS $$
 	SELECT wacta_api.answer('204', '[]');
 	SELECT NULL::bytea
 $$;
+CREATE FUNCTION wacta_api.password_page() RETURNS wacta_http."*/*" LANGUAGE sql AS $$
+	SELECT convert_to(wacta_api.seen('{}')::text, 'UTF8')
+$$;
+CREATE FUNCTION wacta_api.change_password(old_password text, new_password text) RETURNS wacta_http."*/*" LANGUAGE sql AS $$
+	SELECT convert_to(wacta_api.seen(json_build_object('old_password', old_password, 'new_password', new_password))::text, 'UTF8')
+$$;
 CREATE FUNCTION wacta_api.health() RETURNS json LANGUAGE sql AS $$ SELECT '{"status":"ok"}'::json $$;
 
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA wacta_api TO stub_anon, stub_agent;

@@ -45,6 +45,8 @@ for my $slash ('', '/')
 	is(seen(POST => "/write-template$slash", { form => { wishes => 'w' } })->{args}{wishes}, 'w', "write-template$slash");
 	is(seen(GET => "/login$slash?days=3")->{args}{days}, '3', "GET /login$slash is the dashboard");
 	is(ask(POST => "/logout$slash")->{status}, 204, "POST /logout$slash");
+	is(seen(GET => "/password$slash")->{path}, '/password', "GET /password$slash");
+	is_deeply(seen(POST => "/password$slash", { form => { old_password => 'o', new_password => 'n' } })->{args}, { old_password => 'o', new_password => 'n' }, "POST /password$slash");
 	is(seen(POST => "/webhook/whatsapp/integration$slash")->{path}, '/webhook/whatsapp/integration', "webhook$slash");
 	is(seen(POST => "/webhook/whatsapp/integration/$_$slash")->{path}, "/webhook/whatsapp/integration/$_", "webhook/$_$slash")
 	  for qw(delivery messages);

@@ -34,7 +34,7 @@ sub prepare
 	$gateway = Wacta::Gateway->start($node, 'crm', secret => $SECRET, arguments => [ '--trusted-proxies', '127.0.0.1', '--pool', '8', '--limit-rate', '1' ]);
 	my $in = sign_in('asha', $PASSWORD);
 	is($in->{status}, 303, 'staff sign in');
-	($cookie) = $in->{headers}{'set-cookie'} =~ /^(wacta_session=[^;]+)/;
+	$cookie = cookie_of($in);
 	return;
 }
 
@@ -48,6 +48,8 @@ sub ask
 }
 
 sub sign_in { my ($user, $password, %headers) = @_; return ask(POST => '/login/', { form => { username => $user, password => $password }, headers => \%headers }); }
+
+sub cookie_of { return ($_[0]{headers}{'set-cookie'} // '') =~ /^(wacta_session=[^;]+)/ ? $1 : undef; }
 
 sub jwt
 {
@@ -173,6 +175,9 @@ sub test_sessions
 	is(ask(GET => '/whatsapp-interactive/?wacta_session=' . $cookie =~ s/.*=//r)->{status}, 401, 'nor does one in the address');
 	my $out = ask(POST => '/logout/', { headers => { cookie => $cookie } });
 	like($out->{headers}{'set-cookie'}, qr/^wacta_session=; Path=\/; Max-Age=0; HttpOnly; SameSite=Strict/, 'sign-out takes it away');
+	is(figures(cookie => $cookie), 401, 'whoever has copied it is out, too');
+	$cookie = cookie_of($in);
+	is(figures(cookie => $cookie), 200, 'a session of the same account elsewhere is not');
 	like($in->{headers}{'set-cookie'}, qr/; Path=\/; Max-Age=[1-9]\d*; HttpOnly; SameSite=Strict$/, 'closed to scripts and other sites');
 	sql(q(UPDATE wacta.config SET base_url = 'https://crm.example'));
 	like(sign_in('asha', $PASSWORD)->{headers}{'set-cookie'}, qr/; Secure$/, 'and to plain HTTP, where the site has https');
@@ -185,7 +190,9 @@ sub test_sessions
 	sql(q(UPDATE wacta.staff SET disabled_at = now() WHERE username = 'asha'));
 	is(figures(cookie => $cookie), 401, 'an account that is disabled is out at once');
 	sql(q(UPDATE wacta.staff SET disabled_at = NULL WHERE username = 'asha'));
-	is(figures(cookie => $cookie), 200, 'and back when it is not');
+	is(figures(cookie => $cookie), 401, 'and stays out when it is not any more');
+	$cookie = cookie_of(sign_in('asha', $PASSWORD));
+	is(figures(cookie => $cookie), 200, 'until it signs in again');
 	return;
 }
 
