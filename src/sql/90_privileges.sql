@@ -66,7 +66,7 @@ BEGIN
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
-      wacta.schedule, wacta.click, wacta.preview_agent, wacta.page_text, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.decision, wacta.message_person, wacta.click_person, wacta.daily_people, wacta.daily_trouble, wacta.lead_list, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.schedule, wacta.click, wacta.preview_agent, wacta.page_text, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.decision, wacta.message_person, wacta.click_person, wacta.daily_people, wacta.daily_trouble, wacta.lead_list, wacta.lead_history, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap,
       wacta.follow_up_result, wacta.assignment_rule, wacta.unassigned_lead, wacta.event_kind TO %1$I
   $$, role);
