@@ -1,8 +1,9 @@
 """The peer: a tap as a Django view takes it, in one file.
 
 It does what the view of the system that wacta replaces did, with what a careful developer adds: the lead is locked,
-all is one transaction, a second tap changes nothing, connections to the database are kept. The rows are of the same
-kinds as wacta's: a tap, a note, the lead's status, its consent, a brochure in the outbox, a follow-up.
+all is one transaction, a second tap changes nothing, connections to the database are kept, rows of one kind go in by one
+statement. The rows are those of wacta: a tap, the lead's status and consent, a note, the word of consent, a brochure in the
+outbox and in its queue, a follow-up, three events, six counts.
 
     gunicorn --worker-class gthread shop:application
 """
@@ -104,10 +105,47 @@ class FollowUp(OfLead):
         db_table = "follow_up"
 
 
+class Queue(OfLead):
+    message = models.ForeignKey(Message, on_delete=models.CASCADE)
+    due_at = models.DateTimeField()
+
+    class Meta(OfLead.Meta):
+        abstract = False
+        db_table = "queue"
+
+
+class Event(OfLead):
+    event = models.TextField()
+    data = models.JSONField()
+
+    class Meta(OfLead.Meta):
+        abstract = False
+        db_table = "event"
+
+
+class Count(models.Model):
+    day = models.DateField()
+    scope = models.TextField()
+    counted = models.TextField()
+    number = models.IntegerField()
+
+    class Meta:
+        app_label = "shop"
+        db_table = "count"
+
+
 def token_is_good(lead_id, token):
     lead, issued, tag = (token.split(":") + ["", "", ""])[:3]
     wanted = hmac.new(settings.SECRET_KEY.encode(), f"{lead_id}:{issued}".encode(), hashlib.sha256).hexdigest()[:12]
     return lead == str(lead_id) and hmac.compare_digest(tag, wanted)
+
+
+def tell(lead, message_id, day):
+    Event.objects.bulk_create([Event(lead=lead, event="interested", data={"message_id": message_id}),
+                               Event(lead=lead, event="lead_changed", data={"status": lead.status}),
+                               Event(lead=lead, event="follow_up_scheduled", data={})])
+    counts = [("all", "people"), ("project", "people"), ("template", "people"), ("template", "click"), ("template", "answer"), ("template", "brochure")]
+    Count.objects.bulk_create([Count(day=day, scope=scope, counted=counted, number=1) for scope, counted in counts])
 
 
 @transaction.atomic
@@ -123,9 +161,11 @@ def tap(lead_id, message_id, agent):
     Note.objects.create(lead=lead, note=f"[{now:%Y-%m-%d %H:%M:%S}] Clicked 'Interested' via WhatsApp")
     ConsentEvent.objects.create(lead=lead, event="granted", evidence={"via": "link", "agent": agent})
     Message.objects.filter(lead=lead, status="queued", purpose="pitch").update(status="cancelled")
-    Message.objects.create(lead=lead, purpose="brochure", status="queued")
+    brochure = Message.objects.create(lead=lead, purpose="brochure", status="queued")
+    Queue.objects.create(lead=lead, message=brochure, due_at=now)
     if not FollowUp.objects.filter(lead=lead, closed_at__isnull=True).exists():
         FollowUp.objects.create(lead=lead, due_at=now + timezone.timedelta(hours=1), reason="Interested via WhatsApp")
+    tell(lead, message_id, now.date())
     return lead
 
 

@@ -185,7 +185,7 @@ my @MEDDLING = (
 	[ q(UPDATE wacta.template SET held_reason = 'meddled with' WHERE template_id = (SELECT min(template_id) FROM wacta.template)) ],
 	[ q(UPDATE wacta.template SET held_reason = NULL) ],
 	[ q(SELECT name FROM wacta.channel ORDER BY name FOR UPDATE), q(UPDATE wacta.channel SET is_default = false WHERE is_default),
-		q(UPDATE wacta.channel SET is_default = true WHERE name = (ARRAY['main', 'second'])[1 + floor(random() * 2)::integer]) ],
+		q(UPDATE wacta.channel SET is_default = true WHERE name = (SELECT (ARRAY['main', 'second'])[1 + floor(random() * 2)::integer])) ],
 	[ q(UPDATE wacta.config SET message_ttl = '2 s') ],
 	[ q(UPDATE wacta.config SET message_ttl = '3 days') ],
 	[ q(UPDATE wacta.config SET message_ttl = '3 days') ]);
