@@ -119,7 +119,8 @@ BEGIN
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;
     GRANT SELECT ON wacta.credential_list TO %1$I;
     GRANT SELECT (key_id, purpose, created_at, retired_at) ON wacta.signing_key TO %1$I;
-    GRANT SELECT (staff_id, username, name, role, failures, locked_until, disabled_at, created_at), UPDATE (disabled_at, locked_until) ON wacta.staff TO %1$I
+    GRANT SELECT (staff_id, username, name, role, failures, locked_until, disabled_at, created_at), UPDATE (disabled_at, locked_until) ON wacta.staff TO %1$I;
+    GRANT UPDATE (locked_until) ON wacta.staff_network TO %1$I
   $$, role);
 END
 $fn$;

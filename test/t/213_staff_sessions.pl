@@ -75,6 +75,14 @@ is(opens(cookie => $two), 200, 'and no other session');
 is(ask($gateway, POST => '/logout/', cookie => $one)->{status}, 303, 'again it is nothing');
 is($gateway->request(POST => '/send-interactive-message/', { headers => { cookie => $one }, form => { lead_id => 1 } })->{status}, 401, 'nothing can be done with it either');
 
+# Who signs in once more leaves no session behind that nobody has a cookie of.
+my $third = sign_in('asha', $PASSWORD);
+my $fourth = sign_in('asha', $PASSWORD, cookie => $third);
+is(opens(cookie => $third), 401, 'a session that another one replaces is over');
+is(opens(cookie => $fourth), 200, 'the other one is not');
+is(sign_in('asha', 'wrong', cookie => $fourth), 403, 'a sign-in that fails');
+is(opens(cookie => $fourth), 200, 'replaces nothing');
+
 # --- What others do to the account
 
 sub ends
