@@ -18,8 +18,10 @@ CREATE TABLE public.site_lead (id integer PRIMARY KEY, mobile text);
 ALTER TABLE public.site_lead OWNER TO wacta_admin;
 CREATE FUNCTION pg_temp.hook(jsonb) RETURNS void LANGUAGE sql AS 'SELECT';
 CREATE ROLE regress_stranger;
+CREATE ROLE regress_monitor;
+SELECT wacta.grant_monitor('regress_monitor');
 CREATE TEMP VIEW role AS
-  SELECT rolname, rolname::regrole AS oid FROM unnest('{wacta_anon,wacta_agent,wacta_admin,wacta_courier,wacta_gateway,regress_stranger}'::name[]) rolname;
+  SELECT rolname, rolname::regrole AS oid FROM unnest('{wacta_anon,wacta_agent,wacta_admin,wacta_courier,wacta_gateway,regress_monitor,regress_stranger}'::name[]) rolname;
 CREATE TEMP VIEW member AS
   SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'wacta');
 
@@ -114,4 +116,5 @@ SELECT rolname, statement, code, message FROM touch
 -- no view can be written, by whomever
 SELECT DISTINCT a.grantee::regrole, c.relname, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'wacta'::regnamespace AND c.relkind = 'v' AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT';
 DROP TABLE public.site_lead;
-DROP ROLE regress_stranger;
+DROP OWNED BY regress_monitor;
+DROP ROLE regress_monitor, regress_stranger;
