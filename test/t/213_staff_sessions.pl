@@ -171,6 +171,7 @@ SKIP:
 	sql(q(UPDATE wacta.config SET base_url = ') . $gateway->url . q('));
 	my $browser = Wacta::Browser->start(width => 390, height => 844);
 	$browser->go($gateway->url . '/whatsapp-interactive/');
+	$browser->until('document.activeElement?.name === "username"');
 	fill($browser, 'ravi', $PASSWORD);
 	ok($browser->until('document.getElementById("figures") !== null'), 'signed in');
 	$browser->click('a[href="../password/"]');
