@@ -343,7 +343,7 @@ BEGIN
       RETURN id;
     END IF;
   END LOOP;
-  RAISE EXCEPTION 'could not find out whose identity this is' USING ERRCODE = '40001';
+  RAISE EXCEPTION 'could not find out whose identity this is' USING ERRCODE = '40P01';     -- to be run again; 40001 some clients repeat for ever
 END
 $$;
 COMMENT ON FUNCTION wacta.find_or_create_lead(text, text, text, integer, text) IS
