@@ -144,9 +144,28 @@ SELECT pg_temp.attempt(what) FROM unnest(ARRAY[
   'SELECT wacta.attach_lead_table(''crm.secret'', ''{"phone": "mobile"}'')', 'SELECT wacta.attach_lead_table_for(10, ''crm.secret'', ''{"phone": "mobile"}'', true)',
   'SELECT wacta.attach_lead_table(''crm.contacts'', ''{"phone": {"column": "mobile", "via": [{"table": "crm.secret", "on": {"id": "nr"}}]}}'')',
   'SELECT wacta.load_lead_table(''crm.secret'')', 'SELECT wacta.detach_lead_table(''crm.secret'')', 'UPDATE wacta.lead_table SET mapping = ''{}''', 'INSERT INTO wacta.lead_row VALUES (1, ''{1,1}'', 1)']) what;
+-- a trigger of theirs that waits for the end of the transaction, when whoever taps has the session, is not let wait
+CREATE TABLE crm.ran (by text);
+CREATE TABLE crm.patient (id integer PRIMARY KEY, mobile text, rank text);
+CREATE FUNCTION crm.later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO crm.ran VALUES (current_user); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER later AFTER UPDATE ON crm.patient DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION crm.later();
+INSERT INTO crm.patient VALUES (1, '98765 00008', 'New');
+SELECT wacta.attach_lead_table('crm.patient', '{"phone": "mobile", "status": "rank"}') AS bound;
+RESET ROLE;
+UPDATE wacta.lead SET status = 'Contacted' WHERE lead_id = pg_temp.lead(8);
+SELECT by FROM crm.ran;
+SELECT state, error FROM wacta.lead_row_problem WHERE relation = 'crm.patient';
+SET ROLE regress_crm;
+ALTER TABLE crm.patient DISABLE TRIGGER later;
+RESET ROLE;
+SELECT wacta.sync_lead_tables() > 0 AS done;
+SELECT rank FROM crm.patient;
+SET ROLE regress_crm;
+SELECT wacta.detach_lead_table('crm.patient');
+DROP TABLE crm.patient;
+DROP FUNCTION crm.later();
 -- a type of their own whose casts are their own code: nothing of it runs as anybody but them
 CREATE TYPE crm.mood AS ENUM ('good', 'bad');
-CREATE TABLE crm.ran (by text);
 CREATE FUNCTION crm.spy(crm.mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN INSERT INTO crm.ran VALUES (current_user); RETURN '"good"'; END $$;
 CREATE FUNCTION crm.spy_text(crm.mood) RETURNS text LANGUAGE plpgsql AS $$ BEGIN INSERT INTO crm.ran VALUES (current_user); RETURN format('%s', $1); END $$;
 CREATE CAST (crm.mood AS json) WITH FUNCTION crm.spy(crm.mood);

@@ -6,7 +6,10 @@
  * superuser.  What they do on behalf of others must not: it is done here, with
  * the rights of those others and with nothing that they change in the session
  * left behind.  As in the server's own maintenance commands, a setting that the
- * other's code makes (search_path above all) is undone before our code goes on.
+ * other's code makes (search_path above all) is undone before our code goes on,
+ * and the other can leave nothing for later: a deferred trigger, a cursor WITH
+ * HOLD, a temporary table, a prepared statement would be run, or met with, by
+ * whoever has the session when that other is gone.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -28,6 +31,7 @@
 
 PG_FUNCTION_INFO_V1(wacta_query_as);
 PG_FUNCTION_INFO_V1(wacta_call_with_caller);
+PG_FUNCTION_INFO_V1(wacta_write_event);
 
 /* Between these two the session is the other role's. */
 typedef struct
@@ -38,12 +42,12 @@ typedef struct
 } Identity;
 
 static Identity
-become(Oid role)
+become(Oid role, int restriction)
 {
 	Identity	was;
 
 	GetUserIdAndSecContext(&was.user, &was.context);
-	SetUserIdAndSecContext(role, was.context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(role, was.context | SECURITY_LOCAL_USERID_CHANGE | restriction);
 	was.settings = NewGUCNestLevel();
 	return was;
 }
@@ -119,7 +123,7 @@ wacta_query_as(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	SPI_connect();
-	was = become(role);
+	was = become(role, SECURITY_RESTRICTED_OPERATION);
 	execute(query, arguments, (ReturnSetInfo *) fcinfo->resultinfo);
 	become_again(was);
 	SPI_finish();
@@ -164,10 +168,47 @@ wacta_call_with_caller(PG_FUNCTION_ARGS)
 	call->args[0].isnull = false;
 	memcpy(call->args + 1, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
 
-	was = become(function->proowner);
+	was = become(function->proowner, 0);
 	ReleaseSysCache(tuple);
 	result = FunctionCallInvoke(call);
 	fcinfo->isnull = call->isnull;
 	become_again(was);
 	return result;
+}
+
+/*
+ * write_event(event text, lead_id bigint, data jsonb): a row of wacta.event.
+ *
+ * What another's code changes is told like anything else, and the deferred
+ * trigger that calls hooks is ours, so the restriction is lifted for this row.
+ */
+Datum
+wacta_write_event(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, INT8OID, JSONBOID};
+	Datum		values[lengthof(types)];
+	char		null_flags[lengthof(types)];
+	Oid			user;
+	int			context;
+
+	for (int i = 0; i < lengthof(types); i++)
+	{
+		values[i] = PG_GETARG_DATUM(i);
+		null_flags[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+	GetUserIdAndSecContext(&user, &context);
+	SPI_connect();
+	if (plan == NULL)
+	{
+		plan = SPI_prepare("INSERT INTO wacta.event (event, lead_id, data) VALUES ($1, $2, $3)", lengthof(types), types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the writing of events");
+	}
+	SetUserIdAndSecContext(user, context & ~SECURITY_RESTRICTED_OPERATION);
+	if (SPI_execute_plan(plan, values, null_flags, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write wacta.event");
+	SetUserIdAndSecContext(user, context);
+	SPI_finish();
+	PG_RETURN_VOID();
 }
