@@ -197,8 +197,28 @@ SELECT key, state FROM wacta.lead_row_problem WHERE relation = 'crm.people';
 TRUNCATE crm.people;
 SELECT count(*) FROM wacta.lead_row WHERE key[1] = 'n';
 
+-- A key is the same whatever the session makes of its type, and keys may move on by one in one statement
+SET ROLE regress_crm;
+CREATE TABLE crm.visit (nr integer, at timestamptz, phone text, state text, PRIMARY KEY (at, nr) DEFERRABLE);
+SELECT wacta.attach_lead_table('crm.visit', '{"phone": "phone", "status": "state"}') AS bound;
+INSERT INTO crm.visit VALUES (1, '2025-08-01 10:00+05:30', '98765 00011', 'New'), (2, '2025-08-01 10:00+05:30', '98765 00012', 'New');
+SET timezone = 'America/New_York';
+SET datestyle = 'SQL, DMY';
+UPDATE crm.visit SET state = 'Interested' WHERE nr = 1;
+UPDATE crm.visit SET nr = nr + 1;
+SET timezone = 'Asia/Kolkata';
+SET datestyle = 'ISO, MDY';
+UPDATE crm.visit SET state = 'Contacted' WHERE nr = 3;
+RESET ROLE;
+SELECT r.key, pg_temp.lead(11) = r.lead_id AS first, l.status FROM wacta.lead_row r JOIN wacta.lead l USING (lead_id) WHERE r.key[1] ~ '^2025' ORDER BY 1;
+SET ROLE regress_crm;
+SELECT wacta.load_lead_table('crm.visit') AS the_same;
+DELETE FROM crm.visit;
+RESET ROLE;
+SELECT count(*) FROM wacta.lead_row r WHERE r.key[1] ~ '^2025';
+
 -- A table that is dropped is forgotten; what is detached has left no trace
-DROP TABLE crm.people, crm.trap;
+DROP TABLE crm.people, crm.trap, crm.visit;
 SELECT wacta.upsert_lead('9876500009', owner => 'anu') > 0 AS lives_on, wacta.sync_lead_tables() IS NOT NULL AS tidied;
 SET ROLE regress_crm;
 SELECT wacta.detach_lead_table('crm.contacts');

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/tupdesc.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -28,8 +29,10 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(wacta_query_as);
+PG_FUNCTION_INFO_V1(wacta_texts_of);
 PG_FUNCTION_INFO_V1(wacta_call_with_caller);
 PG_FUNCTION_INFO_V1(wacta_write_event);
 
@@ -60,24 +63,86 @@ become_again(Identity was)
 	SetUserIdAndSecContext(was.user, was.context);
 }
 
+/*
+ * A key is the same text in every session: one writes it down, and another one
+ * looks for it.  For the caller's level of settings, which is undone.
+ */
+static void
+fix_output_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"datestyle", "ISO"}, {"timezone", "UTC"}, {"intervalstyle", "postgres"},
+		{"bytea_output", "hex"}, {"extra_float_digits", "1"}
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static Datum
+array_of_texts(char **texts, int n)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	int			dims[1] = {n};
+	int			from[1] = {1};
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = texts[i] == NULL;
+		values[i] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, from,
+											  TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 /* A row of the result as the texts that the types' output functions give. */
 static Datum
 row_as_texts(HeapTuple row, TupleDesc desc)
 {
-	Datum	   *values = palloc(desc->natts * sizeof(Datum));
-	bool	   *nulls = palloc(desc->natts * sizeof(bool));
-	int			dims[1] = {desc->natts};
-	int			from[1] = {1};
+	char	  **texts = palloc(desc->natts * sizeof(char *));
 
 	for (int i = 0; i < desc->natts; i++)
-	{
-		char	   *text = SPI_getvalue(row, desc, i + 1);
+		texts[i] = SPI_getvalue(row, desc, i + 1);
+	return array_of_texts(texts, desc->natts);
+}
 
-		nulls[i] = text == NULL;
-		values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
-	}
-	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, from,
-											  TEXTOID, -1, false, TYPALIGN_INT));
+static char *
+column_as_text(HeapTuple row, TupleDesc desc, char *name)
+{
+	int			column = SPI_fnumber(desc, name);
+
+	if (column <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", name)));
+	return SPI_getvalue(row, desc, column);
+}
+
+/*
+ * texts_of(row record, columns text[]): through the types' output functions,
+ * never through a cast, which could be its owner's code.
+ */
+Datum
+wacta_texts_of(PG_FUNCTION_ARGS)
+{
+	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+	HeapTupleData row = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+	int			level = NewGUCNestLevel();
+	Datum	   *names;
+	char	  **texts;
+	int			n;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+	texts = palloc(n * sizeof(char *));
+	fix_output_settings();
+	for (int i = 0; i < n; i++)
+		texts[i] = column_as_text(&row, desc, TextDatumGetCString(names[i]));
+	AtEOXact_GUC(true, level);
+	ReleaseTupleDesc(desc);
+	PG_RETURN_DATUM(array_of_texts(texts, n));
 }
 
 static void
@@ -100,6 +165,7 @@ execute(const char *query, ArrayType *arguments, ReturnSetInfo *result)
 		null_flags[i] = nulls[i] ? 'n' : ' ';
 	}
 	SPI_execute_with_args(query, n, types, values, null_flags, false, 0);
+	fix_output_settings();
 	for (uint64 i = 0; SPI_tuptable && i < SPI_processed; i++)
 	{
 		Datum		row = row_as_texts(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
