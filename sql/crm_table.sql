@@ -213,6 +213,18 @@ RESET ROLE;
 SELECT r.key, pg_temp.lead(11) = r.lead_id AS first, l.status FROM wacta.lead_row r JOIN wacta.lead l USING (lead_id) WHERE r.key[1] ~ '^2025' ORDER BY 1;
 SET ROLE regress_crm;
 SELECT wacta.load_lead_table('crm.visit') AS the_same;
+-- who renames a column of the key stops nobody, and is told so
+ALTER TABLE crm.visit RENAME nr TO number;
+UPDATE crm.visit SET state = 'New';
+RESET ROLE;
+SELECT key, state, error FROM wacta.lead_row_problem WHERE relation = 'crm.visit';
+SET ROLE regress_crm;
+ALTER TABLE crm.visit RENAME number TO nr;
+UPDATE crm.visit SET state = 'Interested';
+RESET ROLE;
+SELECT count(*) FROM wacta.sync_lead_tables();
+SELECT r.key, r.state, l.status FROM wacta.lead_row r JOIN wacta.lead_table t USING (table_id) LEFT JOIN wacta.lead l USING (lead_id) WHERE t.relation = 'crm.visit'::regclass ORDER BY 1;
+SET ROLE regress_crm;
 DELETE FROM crm.visit;
 RESET ROLE;
 SELECT count(*) FROM wacta.lead_row r WHERE r.key[1] ~ '^2025';

@@ -108,21 +108,11 @@ row_as_texts(HeapTuple row, TupleDesc desc)
 	return array_of_texts(texts, desc->natts);
 }
 
-static char *
-column_as_text(HeapTuple row, TupleDesc desc, char *name)
-{
-	int			column = SPI_fnumber(desc, name);
-
-	if (column <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" does not exist", name)));
-	return SPI_getvalue(row, desc, column);
-}
-
 /*
  * texts_of(row record, columns text[]): through the types' output functions,
- * never through a cast, which could be its owner's code.
+ * never through a cast, which could be its owner's code.  A column that is not
+ * there has no text: a key of a table whose owner has renamed it must not stop
+ * who writes to the table.
  */
 Datum
 wacta_texts_of(PG_FUNCTION_ARGS)
@@ -139,7 +129,11 @@ wacta_texts_of(PG_FUNCTION_ARGS)
 	texts = palloc(n * sizeof(char *));
 	fix_output_settings();
 	for (int i = 0; i < n; i++)
-		texts[i] = column_as_text(&row, desc, TextDatumGetCString(names[i]));
+	{
+		int			column = SPI_fnumber(desc, TextDatumGetCString(names[i]));
+
+		texts[i] = column > 0 ? SPI_getvalue(&row, desc, column) : NULL;
+	}
 	AtEOXact_GUC(true, level);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(array_of_texts(texts, n));

@@ -83,7 +83,7 @@ REVOKE ALL ON FUNCTION wacta.query_as(oid, text, text[]) FROM PUBLIC;
 CREATE FUNCTION wacta.texts_of(row_ record, columns text[]) RETURNS text[]
 LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wacta_texts_of';
 COMMENT ON FUNCTION wacta.texts_of(record, text[]) IS
-'Columns of a row as texts that do not depend on the session''s settings, those of query_as(); no cast is evaluated.';
+'Columns of a row as texts that do not depend on the session''s settings; no cast is evaluated. NULL: there is no such column.';
 REVOKE ALL ON FUNCTION wacta.texts_of(record, text[]) FROM PUBLIC;
 
 CREATE FUNCTION wacta.in_worker() RETURNS boolean
