@@ -80,6 +80,12 @@ COMMENT ON FUNCTION wacta.query_as(oid, text, text[]) IS
 changes are as before afterwards.';
 REVOKE ALL ON FUNCTION wacta.query_as(oid, text, text[]) FROM PUBLIC;
 
+CREATE FUNCTION wacta.texts_of(row_ record, columns text[]) RETURNS text[]
+LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wacta_texts_of';
+COMMENT ON FUNCTION wacta.texts_of(record, text[]) IS
+'Columns of a row as texts that do not depend on the session''s settings; no cast is evaluated. NULL: there is no such column.';
+REVOKE ALL ON FUNCTION wacta.texts_of(record, text[]) FROM PUBLIC;
+
 CREATE FUNCTION wacta.in_worker() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT session_user = current_setting('wacta.worker_role') $$;
