@@ -113,6 +113,25 @@ ALTER TABLE crm.contacts DROP CONSTRAINT nobody_is_hot;
 SELECT wacta.sync_lead_tables() AS one;
 SELECT rank FROM crm.contacts WHERE (office, nr) = (3, 1);
 
+-- A trigger names a table of its schema; and an operator that somebody else has made for the type of the key is not used
+CREATE FUNCTION public.trick(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'this ran as %', current_user; END $$;
+CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = public.trick);
+SET ROLE regress_crm;
+CREATE TABLE crm.history (code text, rank text);
+CREATE FUNCTION crm.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO history VALUES (NEW.code, NEW.rank); RETURN NULL; END $$;
+CREATE TABLE crm.deal (code varchar PRIMARY KEY, mobile text, rank text);
+CREATE TRIGGER keep AFTER UPDATE ON crm.deal FOR EACH ROW EXECUTE FUNCTION crm.keep();
+SELECT wacta.attach_lead_table('crm.deal', '{"phone": "mobile", "status": "rank"}') AS bound;
+INSERT INTO crm.deal VALUES ('x', '98765 00013', 'New');
+RESET ROLE;
+UPDATE wacta.lead SET status = 'Contacted' WHERE lead_id = pg_temp.lead(13);
+SELECT * FROM crm.history;
+SELECT state, error FROM wacta.lead_row_problem WHERE relation = 'crm.deal';
+DROP TABLE crm.deal, crm.history;
+DROP FUNCTION crm.keep();
+DROP OPERATOR public.= (varchar, varchar);
+DROP FUNCTION public.trick(varchar, varchar);
+
 -- A trigger of the CRM that changes what we write, and one that undoes it for ever
 SET ROLE regress_crm;
 CREATE FUNCTION crm.shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.full_name := upper(NEW.full_name); RETURN NEW; END $$;

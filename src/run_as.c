@@ -170,8 +170,8 @@ execute(const char *query, ArrayType *arguments, ReturnSetInfo *result)
 }
 
 /*
- * query_as(role oid, query text, arguments text[]): the rows of a statement
- * that runs with a role's rights, each as an array of texts.
+ * query_as(role oid, query text, arguments text[], path text): the rows of a
+ * statement that runs with a role's rights, each as an array of texts.
  */
 Datum
 wacta_query_as(PG_FUNCTION_ARGS)
@@ -179,11 +179,14 @@ wacta_query_as(PG_FUNCTION_ARGS)
 	Oid			role = PG_GETARG_OID(0);
 	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	ArrayType  *arguments = PG_GETARG_ARRAYTYPE_P(2);
+	char	   *path = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	Identity	was;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	SPI_connect();
 	was = become(role, SECURITY_RESTRICTED_OPERATION);
+	if (path[0] != '\0')
+		(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	execute(query, arguments, (ReturnSetInfo *) fcinfo->resultinfo);
 	become_again(was);
 	SPI_finish();

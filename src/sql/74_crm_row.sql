@@ -11,11 +11,25 @@ END
 $$;
 COMMENT ON FUNCTION wacta.table_owner(regclass) IS 'The owner of a table; NULL: the table is gone.';
 
+-- By its name and schema, for what else is called so in another schema could be anybody's.
+CREATE FUNCTION wacta.equality(relation regclass, name text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce((
+    SELECT format('OPERATOR(%I.%s)', o.oprnamespace::regnamespace::name, o.oprname)
+      FROM pg_attribute a JOIN pg_opclass c ON c.opcintype = a.atttypid AND c.opcdefault JOIN pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+      JOIN pg_amop p ON (p.amopfamily, p.amoplefttype, p.amoprighttype, p.amopstrategy) = (c.opcfamily, c.opcintype, c.opcintype, 3) JOIN pg_operator o ON o.oid = p.amopopr
+     WHERE a.attrelid = $1 AND a.attname = $2), 'OPERATOR(pg_catalog.=)');
+END
+$$;
+COMMENT ON FUNCTION wacta.equality(regclass, text) IS 'SQL for the operator by which a column of a key is compared.';
+
 CREATE FUNCTION wacta.key_condition(t wacta.lead_table, first integer DEFAULT 1) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (SELECT string_agg(format('t0.%I = $%s::%s', k, n + first - 1, wacta.column_type(t.relation, k)), ' AND ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n));
+  RETURN (SELECT string_agg(format('t0.%I %s $%s::%s', k, wacta.equality(t.relation, k), n + first - 1, wacta.column_type(t.relation, k)), ' AND ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n));
 END
 $$;
 COMMENT ON FUNCTION wacta.key_condition(wacta.lead_table, integer) IS 'SQL for the condition that a row t0 has the key in the parameters from the first.';
@@ -297,6 +311,16 @@ END
 $$;
 COMMENT ON FUNCTION wacta.outgoing(wacta.lead_table, wacta.lead, text[]) IS 'What is to stand in a row, by field; a value that has no word there is left out.';
 
+-- Triggers of the CRM find what they name where its sessions do.
+CREATE FUNCTION wacta.table_path(relation regclass) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT format('pg_catalog, %I, public, pg_temp', n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1);
+END
+$$;
+COMMENT ON FUNCTION wacta.table_path(regclass) IS 'The search_path with which a table is written: its own schema and public.';
+
 -- Who holds the row is not waited for: they hold it before their lead, and we the lead before the row. They, or the schedule, go on.
 CREATE FUNCTION wacta.push_row(t wacta.lead_table, key text[], l wacta.lead, fields text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -322,7 +346,7 @@ BEGIN
       format('WITH row AS MATERIALIZED (SELECT %2$s AS differs FROM %1$s t0 WHERE %3$s FOR NO KEY UPDATE SKIP LOCKED),
                    written AS (UPDATE %1$s t0 SET %4$s WHERE %3$s AND (SELECT differs FROM row))
               SELECT count(*) FROM row', t.relation, differ, wacta.key_condition(t), set),
-      $2 || ARRAY(SELECT value ->> n FROM unnest(names) WITH ORDINALITY u(n, i) ORDER BY i)) q;
+      $2 || ARRAY(SELECT value ->> n FROM unnest(names) WITH ORDINALITY u(n, i) ORDER BY i), wacta.table_path(t.relation)) q;
   IF found = '0' THEN
     UPDATE wacta.lead_row r SET seen = was, state = 'busy', error = NULL, since = wacta.now() WHERE (r.table_id, r.key) = (t.table_id, $2);
   END IF;
