@@ -6,7 +6,7 @@
 
 # These goals need no pg_config, and PGXS has a `check` of its own that refuses:
 # they are kept apart from everything below `else`.
-ALONE = help check torture fuzz bench demo demo-stop
+ALONE = help check torture fuzz bench demo demo-stop requests
 
 ifneq (,$(filter $(ALONE),$(MAKECMDGOALS)))
 
@@ -24,6 +24,8 @@ help:
 	@echo '                TORTURE_FAULTS=20000 TORTURE_SECONDS=3600 SEED=...'
 	@echo 'make fuzz       bodies of every kind of wrongness, down the whole inbound path, and bent requests at the gateway;'
 	@echo '                FUZZ_SECONDS=600 FUZZ_RUNS=... SEED=...'
+	@echo 'make requests   ask a running front door what the tests ask: URL=https://... DOOR=gateway (or postgrest);'
+	@echo '                DB=... of a test site, for what needs leads and accounts: it makes some'
 	@echo 'make bench      measure, each figure against a named reference; BENCH="drain wire" chooses,'
 	@echo '                BENCH="--full ..." takes the sizes of docs/performance.md'
 	@echo 'make demo       the whole journey in a private cluster, which stays up to look around in'
@@ -41,6 +43,9 @@ torture: $(OTHERS)
 fuzz: $(OTHERS)
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' \
 	  FUZZ_SECONDS='$(FUZZ_SECONDS)' FUZZ_RUNS='$(FUZZ_RUNS)' test/fuzz/run
+
+requests: $(OTHERS)
+	@test/requests/run '$(URL)' --door '$(or $(DOOR),gateway)' --db '$(DB)'
 
 bench: $(OTHERS)
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PG_CONFIG='$(PG_CONFIG)' bench/run $(BENCH)

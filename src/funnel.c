@@ -128,6 +128,8 @@ answer_of(SPIPlanPtr plan, Snapshot snapshot)
  * What is counted depends on the time zone, and a recount on every row.  A
  * transaction that keeps one snapshot from its beginning to its end may know
  * neither, and nothing that it writes would collide with what it has missed.
+ * That is a serialization failure, but not by its SQLSTATE: PostgREST repeats
+ * 40001 without end.
  */
 static bool
 is_current(const char *question)
@@ -155,9 +157,9 @@ check_snapshot(const char *question)
 {
 	if (!is_current(question))
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to a concurrent change of the figures"),
-				 errhint("The transaction might succeed if retried.")));
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("what is counted has changed since this transaction began"),
+				 errhint("Repeat the transaction.")));
 }
 
 static void

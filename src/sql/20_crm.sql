@@ -343,7 +343,7 @@ BEGIN
       RETURN id;
     END IF;
   END LOOP;
-  RAISE EXCEPTION 'could not find out whose identity this is' USING ERRCODE = '40001';
+  RAISE EXCEPTION 'could not find out whose identity this is' USING ERRCODE = '40P01';     -- to be run again; 40001 some clients repeat for ever
 END
 $$;
 COMMENT ON FUNCTION wacta.find_or_create_lead(text, text, text, integer, text) IS
@@ -383,21 +383,31 @@ AS $$ SELECT nullif(left(btrim(regexp_replace($1, '[[:cntrl:][:space:]\u200B-\u2
 COMMENT ON FUNCTION wacta.clean_name(text) IS
 'A name as it may stand in a template and on a page: one line, no control or direction characters, at most 300 characters.';
 
+CREATE FUNCTION wacta.write_note(l wacta.lead, note text, ref text DEFAULT NULL, noted_at timestamptz DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  INSERT INTO wacta.lead_note (lead_id, noted_at, note, author, ref)
+  SELECT l.lead_id, n.at, format('[%s] %s', to_char(n.at AT TIME ZONE n.zone, 'YYYY-MM-DD HH24:MI:SS'), $2), session_user, $3
+    FROM (SELECT coalesce($4, wacta.now()) AS at, coalesce((SELECT p.time_zone FROM wacta.project p WHERE p.project_id = l.project_id), c.time_zone) AS zone
+            FROM wacta.config c) n
+  ON CONFLICT DO NOTHING;
+  RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION wacta.write_note(wacta.lead, text, text, timestamptz) IS 'As wacta.add_note(), for a lead that the caller has read.';
+
 CREATE FUNCTION wacta.add_note(lead_id bigint, note text, ref text DEFAULT NULL, noted_at timestamptz DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  at   timestamptz := coalesce($4, wacta.now());
-  zone text;
+  l wacta.lead;
 BEGIN
-  SELECT wacta.time_zone(l.project_id) INTO zone FROM wacta.lead l WHERE l.lead_id = $1;
+  SELECT * INTO l FROM wacta.lead x WHERE x.lead_id = $1;
   IF NOT FOUND THEN
     RETURN wacta.add_note(wacta.forwarded($1), $2, $3, $4);
   END IF;
-  INSERT INTO wacta.lead_note (lead_id, noted_at, note, author, ref)
-  VALUES ($1, at, format('[%s] %s', to_char(at AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI:SS'), $2), session_user, $3)
-  ON CONFLICT DO NOTHING;
-  RETURN FOUND;
+  RETURN wacta.write_note(l, $2, $3, $4);
 END
 $$;
 COMMENT ON FUNCTION wacta.add_note(bigint, text, text, timestamptz) IS

@@ -58,15 +58,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT count(*) FROM wacta.follow_up f WHERE f.assignee = $1 AND f.closed_at IS NULL $$;
 COMMENT ON FUNCTION wacta.open_calls(text) IS 'How many calls one of the staff has to make.';
 
-CREATE FUNCTION wacta.schedule_follow_up(lead_id bigint, reason text, not_before timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION wacta.plan_follow_up(l wacta.lead, reason text, not_before timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql
 AS $$
 DECLARE
-  l  wacta.lead := wacta.lock_lead($1);
-  id bigint;
-BEGIN
   -- one open call a person: a second reason does not make a second call
-  SELECT f.follow_up_id INTO id FROM wacta.follow_up f WHERE f.lead_id = l.lead_id AND f.closed_at IS NULL LIMIT 1;
+  id bigint := (SELECT f.follow_up_id FROM wacta.follow_up f WHERE f.lead_id = l.lead_id AND f.closed_at IS NULL LIMIT 1);
+BEGIN
   IF id IS NULL THEN
     INSERT INTO wacta.follow_up (lead_id, due_at, assignee, reason)
     VALUES (l.lead_id, wacta.next_sales_time(l.project_id, coalesce($3, wacta.now() + (SELECT follow_up_delay FROM wacta.config))), l.owner, $2)
@@ -75,6 +73,11 @@ BEGIN
   RETURN id;
 END
 $$;
+COMMENT ON FUNCTION wacta.plan_follow_up(wacta.lead, text, timestamptz) IS 'As wacta.schedule_follow_up(), for a lead that the caller has locked.';
+
+CREATE FUNCTION wacta.schedule_follow_up(lead_id bigint, reason text, not_before timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ BEGIN RETURN wacta.plan_follow_up(wacta.lock_lead($1), $2, $3); END $$;
 COMMENT ON FUNCTION wacta.schedule_follow_up(bigint, text, timestamptz) IS
 'Schedules a call in the project''s sales hours; the lead''s open follow-up, if there is one, is kept. Returns its id.';
 

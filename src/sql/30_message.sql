@@ -220,27 +220,37 @@ END
 $$;
 COMMENT ON FUNCTION wacta.refusal(text, text) IS 'Why nothing may be sent to a person (opted_out, no_opt_in, no_phone); NULL: it may.';
 
--- The one way into the outbox. The share lock makes an opt-out wait for us or us for it, so that no message slips past it.
+-- The one way into the outbox.
+CREATE FUNCTION wacta.write_message(l wacta.lead, purpose text, template_id integer, variables jsonb, project_id integer) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  why text := wacta.refusal(l.consent, (SELECT r.kind FROM wacta.recipient(l.lead_id) r));
+  id  bigint;
+BEGIN
+  INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, project_id, variables, expires_at, status, reason)
+  VALUES (l.lead_id, $2, wacta.default_channel(), $3, coalesce($5, l.project_id), $4,
+          wacta.now() + (SELECT message_ttl FROM wacta.config),
+          CASE WHEN why IS NULL THEN 'queued' ELSE 'suppressed' END::wacta.message_status, why)
+  RETURNING message_id INTO id;
+  RETURN id;
+END
+$$;
+COMMENT ON FUNCTION wacta.write_message(wacta.lead, text, integer, jsonb, integer) IS 'As wacta.enqueue(), for a lead that the caller has locked.';
+
+-- The share lock makes an opt-out wait for us or us for it, so that no message slips past it.
 CREATE FUNCTION wacta.enqueue(lead_id bigint, purpose text, template_id integer, variables jsonb DEFAULT '{}',
                               project_id integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  l   wacta.lead;
-  why text;
-  id  bigint;
+  l wacta.lead;
 BEGIN
   SELECT * INTO l FROM wacta.lead WHERE lead.lead_id = $1 FOR SHARE;
   IF NOT FOUND THEN
     RETURN wacta.enqueue(wacta.forwarded($1), $2, $3, $4, $5);
   END IF;
-  why := wacta.refusal(l.consent, (SELECT r.kind FROM wacta.recipient($1) r));
-  INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, project_id, variables, expires_at, status, reason)
-  VALUES ($1, $2, wacta.default_channel(), $3, coalesce($5, l.project_id), $4,
-          wacta.now() + (SELECT message_ttl FROM wacta.config),
-          CASE WHEN why IS NULL THEN 'queued' ELSE 'suppressed' END::wacta.message_status, why)
-  RETURNING message_id INTO id;
-  RETURN id;
+  RETURN wacta.write_message(l, $2, $3, $4, $5);
 END
 $$;
 COMMENT ON FUNCTION wacta.enqueue(bigint, text, integer, jsonb, integer) IS

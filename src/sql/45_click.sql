@@ -208,22 +208,22 @@ DECLARE
 BEGIN
   -- both at once, for each UPDATE costs all that watches the row
   UPDATE wacta.lead x SET status = 'Interested', stage = 'Interested', consent = CASE WHEN agrees THEN 'granted' ELSE x.consent END, updated_at = wacta.now()
-   WHERE x.lead_id = l.lead_id;
-  PERFORM wacta.add_note(l.lead_id, wacta.decision_note('Interested', $4));
+   WHERE x.lead_id = l.lead_id RETURNING * INTO l;
+  PERFORM wacta.write_note(l, wacta.decision_note('Interested', $4));
   PERFORM wacta.end_pending(l.lead_id, 'cancelled', 'the person is interested already', '{pitch}');
   IF without_consent THEN                                -- they said stop before: nothing starts until they say yes
-    PERFORM wacta.add_note(l.lead_id, 'Consent is withdrawn: waiting for an explicit yes');
+    PERFORM wacta.write_note(l, 'Consent is withdrawn: waiting for an explicit yes');
     RETURN;
   END IF;
   SELECT * INTO p FROM wacta.project pr WHERE pr.project_id = $2;
   IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
     NULL;
   ELSIF EXISTS (SELECT FROM wacta.channel c WHERE c.is_default) THEN
-    PERFORM wacta.enqueue(l.lead_id, 'brochure', p.brochure_template_id, '{}', $2);
+    PERFORM wacta.write_message(l, 'brochure', p.brochure_template_id, '{}', $2);
   ELSE                                                   -- the yes counts all the same
-    PERFORM wacta.add_note(l.lead_id, 'The brochure was not sent: there is no channel to send from');
+    PERFORM wacta.write_note(l, 'The brochure was not sent: there is no channel to send from');
   END IF;
-  PERFORM wacta.schedule_follow_up(l.lead_id, CASE $4 WHEN 'call' THEN 'Interested in a call' WHEN 'staff' THEN 'Interested, says staff' ELSE 'Interested via WhatsApp' END);
+  PERFORM wacta.plan_follow_up(l, CASE $4 WHEN 'call' THEN 'Interested in a call' WHEN 'staff' THEN 'Interested, says staff' ELSE 'Interested via WhatsApp' END);
 END
 $$;
 COMMENT ON FUNCTION wacta.on_interested(wacta.lead, integer, boolean, text, jsonb, timestamptz) IS

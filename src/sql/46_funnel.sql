@@ -94,7 +94,7 @@ COMMENT ON FUNCTION wacta.message_state(wacta.message_status) IS 'The state in w
 
 CREATE FUNCTION wacta.figures_day(at timestamptz, zone text) RETURNS date
 LANGUAGE sql STABLE
-AS $$ SELECT ($1 AT TIME ZONE $2)::date $$;
+RETURN ($1 AT TIME ZONE $2)::date;
 COMMENT ON FUNCTION wacta.figures_day(timestamptz, text) IS 'The day on which something counts.';
 
 CREATE FUNCTION wacta.check_snapshot(question text) RETURNS void

@@ -477,11 +477,23 @@ END
 $$;
 COMMENT ON FUNCTION wacta_http.apply_received() IS 'Applies the webhook that this connection has just stored, unless somebody else has or something is in the way.';
 
+-- PostgREST hands raw bytes over as application/octet-stream alone; the proxy before it tells what the sender called them.
+CREATE FUNCTION wacta_http.webhook_headers() RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  h jsonb := wacta_http.request_headers();
+BEGIN
+  RETURN CASE WHEN h ? 'x-wacta-content-type' THEN h || jsonb_build_object('content-type', h -> 'x-wacta-content-type') ELSE h END;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.webhook_headers() IS 'A webhook''s headers, with the media type that its sender gave.';
+
 CREATE FUNCTION wacta_api.webhook_whatsapp(bytea) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  headers jsonb := wacta_http.request_headers();
+  headers jsonb := wacta_http.webhook_headers();
 BEGIN
   RETURN wacta_http.webhook_answer(wacta.receive_webhook(wacta.webhook_provider(headers), 'whatsapp', $1, headers));
 END
@@ -510,7 +522,7 @@ CREATE FUNCTION wacta_api.webhook_ivr(bytea) RETURNS wacta_http."*/*"
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  headers jsonb := wacta_http.request_headers();
+  headers jsonb := wacta_http.webhook_headers();
   src     wacta.ivr_source;
 BEGIN
   SELECT * INTO src FROM wacta.ivr_source s WHERE s.source = wacta.header(headers, 'x-wacta-source');

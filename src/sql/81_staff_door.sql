@@ -77,6 +77,21 @@ END
 $$;
 COMMENT ON FUNCTION wacta_http.let_in(text) IS 'Sets the cookie of a session and leads to the dashboard.';
 
+-- Whoever shows the token of a session may end it, whatever role it stands for; without one there is nothing to end.
+CREATE FUNCTION wacta_http.end_session() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  claims jsonb := wacta_http.request('jwt.claims')::jsonb;
+BEGIN
+  DELETE FROM wacta.staff_session s WHERE claims ->> 'iss' = 'wacta' AND s.session_id = claims ->> 'jti';
+  IF FOUND THEN
+    PERFORM wacta.note_staff_event('signed_out', claims ->> 'sub');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta_http.end_session() IS 'Ends the session of the request, if it has one.';
+
 CREATE FUNCTION wacta_http.login_page(status integer, message text) RETURNS bytea
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$ SELECT wacta_http.page($1, 'Sign in', wacta_http.render(wacta_http.asset('login.html'), jsonb_build_object('message', $2))) $$;
@@ -93,6 +108,7 @@ BEGIN
   IF token IS NULL THEN
     RETURN wacta_http.login_page(403, 'That user name and password do not belong together, or the account is locked for a while.');
   END IF;
+  PERFORM wacta_http.end_session();      -- its cookie is replaced, and nobody could end it any more
   RETURN wacta_http.let_in(token);
 END
 $$;
@@ -100,18 +116,12 @@ COMMENT ON FUNCTION wacta_api.login(text, text) IS
 $$Sign in
 Sets the session's cookie and leads to the dashboard.$$;
 
--- Whoever shows the token of a session may end it, whatever role it stands for; without one there is nothing to end.
 CREATE FUNCTION wacta_api.logout() RETURNS wacta_http."*/*"
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  claims jsonb := wacta_http.request('jwt.claims')::jsonb;
 BEGIN
-  DELETE FROM wacta.staff_session s WHERE claims ->> 'iss' = 'wacta' AND s.session_id = claims ->> 'jti';
-  IF FOUND THEN
-    PERFORM wacta.note_staff_event('signed_out', claims ->> 'sub');
-  END IF;
-  PERFORM wacta_http.respond(303, jsonb_build_object('Location', '../whatsapp-interactive/', 'Set-Cookie', wacta_http.session_cookie('', 0)));
+  PERFORM wacta_http.end_session(),
+          wacta_http.respond(303, jsonb_build_object('Location', '../whatsapp-interactive/', 'Set-Cookie', wacta_http.session_cookie('', 0)));
   RETURN ''::bytea;
 END
 $$;

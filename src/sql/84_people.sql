@@ -52,6 +52,28 @@ CREATE VIEW wacta.lead_list AS
    WHERE l.forgotten_at IS NULL;
 COMMENT ON VIEW wacta.lead_list IS 'Leads with their number and project, as the dashboard lists them; those that were forgotten are left out.';
 
+CREATE VIEW wacta.lead_history AS
+  SELECT c.lead_id, c.started_at AS happened_at, 'call' AS kind, concat_ws(', ', coalesce('called ' || c.called, 'called'), c.outcome) AS what
+    FROM wacta.ivr_call c WHERE c.lead_id IS NOT NULL
+  UNION ALL
+  SELECT m.lead_id, m.enqueued_at, 'message', concat_ws(', ', coalesce(t.name, m.purpose), m.status, m.reason)
+    FROM wacta.message m LEFT JOIN wacta.template t USING (template_id)
+  UNION ALL
+  SELECT k.lead_id, k.clicked_at, CASE WHEN k.kind IN ('tap', 'scanner') THEN k.kind ELSE 'visit' END,
+         concat_ws(', ', k.action, 'by ' || k.via, CASE WHEN k.kind NOT IN ('tap', 'scanner') THEN k.kind WHEN NOT k.effective THEN 'again' END)
+    FROM wacta.click k
+  UNION ALL
+  SELECT r.lead_id, r.replied_at, 'reply', r.said FROM wacta.reply r
+  UNION ALL
+  SELECT e.lead_id, e.happened_at, 'consent', concat_ws(', ', e.event, e.reason, CASE WHEN NOT e.effective THEN 'without effect' END) FROM wacta.consent_event e
+  UNION ALL
+  SELECT f.lead_id, coalesce(f.closed_at, f.created_at), 'follow_up', concat_ws(', ', f.reason, f.assignee, CASE WHEN f.closed_at IS NULL THEN 'open' ELSE f.outcome END)
+    FROM wacta.follow_up f
+  UNION ALL
+  SELECT n.lead_id, n.noted_at, 'note', n.note FROM wacta.lead_note n;
+COMMENT ON VIEW wacta.lead_history IS
+'All that happened to a lead: calls, messages, taps and visits, replies, consent, follow-ups, notes. With lead_id in the WHERE it reads that lead alone.';
+
 -- Search
 
 CREATE FUNCTION wacta.name_query(wanted text) RETURNS tsquery

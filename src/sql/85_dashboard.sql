@@ -62,8 +62,8 @@ COMMENT ON FUNCTION wacta_http.dots(text[]) IS 'The parts that are there, with d
 
 CREATE FUNCTION wacta_http.person(name text, phone text, lead_id bigint) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT coalesce(wacta_http.isolated($1), wacta_http.phone_link($2), 'Lead ' || $3) $$;
-COMMENT ON FUNCTION wacta_http.person(text, text, bigint) IS 'How a lead is called in a list: by name, by number, by id.';
+AS $$ SELECT coalesce('<a href="../whatsapp-interactive/?lead=' || $3 || '">' || wacta_http.isolated($1) || '</a>', wacta_http.phone_link($2), 'Lead ' || $3) $$;
+COMMENT ON FUNCTION wacta_http.person(text, text, bigint) IS 'How a lead is called in a list: by name, which leads to all about them, by number, by id.';
 
 CREATE FUNCTION wacta_http.row(key text, name text, detail text, act text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -505,6 +505,15 @@ $$;
 COMMENT ON FUNCTION wacta_http.unless_known(bytea) IS 'Answers 304 to who has this body already, else gives it an ETag.';
 
 -- A lead to whom something was to be sent: its last message, and what stands in its way.
+CREATE FUNCTION wacta_http.history(lead bigint, zone text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT string_agg(wacta_http.row('past' || h.n, wacta_http.isolated(replace(h.kind, '_', ' ')) || ': ' || coalesce(wacta_http.isolated(h.what), ''),
+                                   wacta_http.moment(h.happened_at, $2), NULL), E'\n' ORDER BY h.n)
+    FROM (SELECT row_number() OVER (ORDER BY x.happened_at DESC, x.kind, x.what) AS n, x.* FROM wacta.lead_history x WHERE x.lead_id = $1 ORDER BY 1 LIMIT 200) h
+$$;
+COMMENT ON FUNCTION wacta_http.history(bigint, text) IS 'The rows of what happened to a lead, the newest 200 first.';
+
 CREATE FUNCTION wacta_http.about(lead bigint, zone text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -517,15 +526,16 @@ BEGIN
     RETURN NULL;
   END IF;
   SELECT * INTO m FROM wacta.message_person x WHERE x.lead_id = lead ORDER BY x.message_id DESC LIMIT 1;
-  RETURN wacta_http.render(wacta_http.asset('dashboard_about.html'), jsonb_build_object('lead_id', lead, 'name', wacta_http.person(l.name, l.phone, lead), 'phone', wacta_http.phone_link(l.phone),
+  RETURN wacta_http.render(wacta_http.asset('dashboard_about.html'), jsonb_build_object('lead_id', lead, 'name', coalesce(wacta_http.isolated(l.name), 'Lead ' || lead), 'phone', wacta_http.phone_link(l.phone),
     'detail', wacta_http.dots(wacta_http.isolated(l.project), wacta_http.isolated(l.status), wacta_http.isolated(l.stage), 'consent ' || l.consent),
     'message', coalesce(format('Last message: %s, %s', wacta_http.html_escape(replace(m.state, '_', ' ')), wacta_http.moment(m.enqueued_at, zone)), 'No message yet'),
     'reason', ': ' || coalesce(wacta_http.reasons() ->> m.reason, m.reason),
     'gates', wacta_http.or_empty((SELECT string_agg(format('<li><b>%s</b> %s</li>', wacta_http.html_escape(replace(g ->> 'gate', '_', ' ')), wacta_http.isolated(g ->> 'detail')), '')
-                                    FROM jsonb_array_elements(wacta_http.closed_gates(lead, NULL)) g), 'Nothing: a message sent now would leave at once.')));
+                                    FROM jsonb_array_elements(wacta_http.closed_gates(lead, NULL)) g), 'Nothing: a message sent now would leave at once.'),
+    'history', wacta_http.or_empty(wacta_http.history(lead, zone), 'Nothing yet.')));
 END
 $$;
-COMMENT ON FUNCTION wacta_http.about(bigint, text) IS 'One lead: last message, and what stands in the way of the next.';
+COMMENT ON FUNCTION wacta_http.about(bigint, text) IS 'One lead: last message, what stands in the way of the next, and all that happened.';
 
 CREATE FUNCTION wacta_http.filter_fields(f wacta_http.people_filter) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

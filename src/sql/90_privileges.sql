@@ -61,12 +61,12 @@ BEGIN
       wacta.assign_lead(bigint, text), wacta.assignment_rule_of(integer, text), wacta.events_after(text, integer),
       wacta.generate_template(text, jsonb), wacta.ai_prompt(text),
       wacta.lint_template(jsonb, text), wacta.save_template(jsonb, text), wacta.write_template(text, text, text),
-      wacta.analytics(integer), wacta.find_leads(text, integer, bigint, integer), wacta.plain_words(text), wacta.name_words(text), wacta.name_query(text), wacta.number_beginnings(text),
+      wacta.analytics(integer), wacta.figures_day(timestamptz, text), wacta.find_leads(text, integer, bigint, integer), wacta.plain_words(text), wacta.name_words(text), wacta.name_query(text), wacta.number_beginnings(text),
       wacta.trouble_kind(wacta.message_status, text) TO %1$I;
     GRANT SELECT ON
       wacta.config, wacta.country, wacta.project, wacta.template, wacta.lead, wacta.lead_identity, wacta.lead_note, wacta.follow_up,
       wacta.merged_lead, wacta.consent_event, wacta.suppression, wacta.consent_mismatch, wacta.message, wacta.attempt, wacta.message_accounting, wacta.message_in_doubt,
-      wacta.schedule, wacta.click, wacta.preview_agent, wacta.page_text, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.decision, wacta.message_person, wacta.click_person, wacta.daily_people, wacta.daily_trouble, wacta.lead_list, wacta.recent_ivr_call, wacta.recent_interaction,
+      wacta.schedule, wacta.click, wacta.preview_agent, wacta.page_text, wacta.ivr_call, wacta.ivr_source, wacta.ivr_rule, wacta.daily_funnel, wacta.figures, wacta.daily_figures, wacta.funnel_now, wacta.audience_now, wacta.decision, wacta.message_person, wacta.click_person, wacta.daily_people, wacta.daily_trouble, wacta.lead_list, wacta.lead_history, wacta.recent_ivr_call, wacta.recent_interaction,
       wacta.open_follow_up, wacta.reply, wacta.recent_reply, wacta.account_event, wacta.template_rule, wacta.outbound_request, wacta.quiet_hours, wacta.frequency_cap,
       wacta.follow_up_result, wacta.assignment_rule, wacta.unassigned_lead, wacta.event_kind TO %1$I
   $$, role);
@@ -119,7 +119,8 @@ BEGIN
     GRANT SELECT (credential_id, channel_id, source, kind, created_at, retired_at) ON wacta.credential TO %1$I;
     GRANT SELECT ON wacta.credential_list TO %1$I;
     GRANT SELECT (key_id, purpose, created_at, retired_at) ON wacta.signing_key TO %1$I;
-    GRANT SELECT (staff_id, username, name, role, failures, locked_until, disabled_at, created_at), UPDATE (disabled_at, locked_until) ON wacta.staff TO %1$I
+    GRANT SELECT (staff_id, username, name, role, failures, locked_until, disabled_at, created_at), UPDATE (disabled_at, locked_until) ON wacta.staff TO %1$I;
+    GRANT UPDATE (locked_until) ON wacta.staff_network TO %1$I
   $$, role);
 END
 $fn$;

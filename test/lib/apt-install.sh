@@ -5,10 +5,13 @@
 # Runs as root.  Must touch no PostgreSQL cluster: a new server package makes
 # none (a drop-in for postgresql-common says so while we install), and an
 # installed server is not upgraded, since that would restart its clusters.
+# Nor is a service started, such as that of nginx on port 80.
 set -euo pipefail
 
 dropin_dir=/etc/postgresql-common/createcluster.d
 dropin=$dropin_dir/wacta-install.conf
+policy=/usr/sbin/policy-rc.d
+made_policy=
 made_dirs=()
 
 apt() {
@@ -47,9 +50,17 @@ forbid_clusters() {
 		'create_main_cluster = false' >"$dropin"
 }
 
+# Debian's own switch: 101 is "not allowed".
+forbid_services() {
+	[ ! -e "$policy" ] || return 0
+	made_policy=$policy
+	printf '%s\n' '#!/bin/sh' 'exit 101' >"$policy"
+	chmod 755 "$policy"
+}
+
 allow_clusters() {
 	local dir
-	rm -f "$dropin"
+	rm -f "$dropin" ${made_policy:+"$made_policy"}
 	for dir in "${made_dirs[@]}"; do
 		rmdir "$dir" 2>/dev/null || true
 	done
@@ -61,4 +72,5 @@ update_lists
 [ $# -gt 0 ] || exit 0
 refuse_upgrades "$@"
 forbid_clusters
+forbid_services
 apt --no-install-recommends install "$@"

@@ -69,7 +69,7 @@ install_missing() {
 # Sets PG_CONFIG, unless the caller has named an installation of their own.
 prepare_packages() {
 	local wanted=(gcc=gcc libc6-dev perl pkg-config=pkg-config libcurl4-openssl-dev libssl-dev libpq-dev
-		libevent-dev libcjose-dev libjansson-dev libipc-run-perl nodejs=node curl=curl openssl=openssl ca-certificates)
+		libevent-dev libcjose-dev libjansson-dev libipc-run-perl nodejs=node curl=curl openssl=openssl nginx ca-certificates)
 	local version
 	if [ -z "${PG_CONFIG:-}" ]; then
 		version=$(postgres_version)

@@ -4,7 +4,6 @@ use strict;
 use warnings;
 use utf8;
 use Encode qw(encode_utf8);
-use FindBin;
 use JSON::PP ();
 use MIME::Base64 qw(decode_base64);
 use PostgreSQL::Test::Utils;
@@ -16,7 +15,6 @@ Wacta::Browser::program() or plan skip_all => 'there is no chromium';
 
 my $hostile = q(<script>alert("x")</script>'&<img src=x onerror=alert(1)>);
 my $rtl = "\x{202e}\x{645}\x{62d}\x{645}\x{62f} \x{1F3E1}";
-my $checker = "$FindBin::Bin/../axe/node_modules/axe-core/axe.min.js";
 my $node = wacta_node('main');
 my ($gateway, $browser);
 my $people = 0;
@@ -42,17 +40,6 @@ sub has_heading
 	return ok($browser->until(sprintf 'document.querySelector("h1")?.textContent.includes("%s")', $text), $what);
 }
 
-# What the checker finds serious; it is given to the page from outside, which the policy does not forbid.
-sub accessibility_findings
-{
-	$browser->command('Emulation.setScriptExecutionDisabled', { value => JSON::PP::false });
-	open my $in, '<:encoding(UTF-8)', $checker or die "$checker: $!";
-	$browser->value(do { local $/; <$in> } . '; 1');
-	return $browser->value(q{axe.run(document, { preload: false }).then(function (found) {
-		return found.violations.filter(function (v) { return v.impact === 'serious' || v.impact === 'critical'; })
-			.map(function (v) { return v.id + ': ' + v.nodes.map(function (n) { return n.html; }).join(' '); }).join('; '); })});
-}
-
 # What holds for each page. A checker needs JavaScript, so it looks at what came without it, too.
 sub is_good
 {
@@ -63,7 +50,7 @@ sub is_good
 		"$what: a title, a heading, landmarks");
 	is($browser->value(q{[].filter.call(document.querySelectorAll('button, a.button, summary'), function (e) { var r = e.getBoundingClientRect(); return r.height > 0 && r.height < 44; }).length}),
 		0, "$what: nothing to tap is too small for a thumb");
-	is(accessibility_findings(), '', "$what: no serious finding of the accessibility checker") if -e $checker && !$without_checker;
+	is($browser->findings, '', "$what: no serious finding of the accessibility checker") if $browser->has_checker && !$without_checker;
 	is_deeply([ $browser->complaints ], [], "$what: no violation of the policy, no script error");
 	is_deeply([ grep { !/^(?:\Q$gateway->{url}\E|data:|about:)/ } $browser->requested ], [], "$what: nothing from another site");
 	return;
@@ -204,7 +191,7 @@ sub test_auto
 }
 
 prepare();
-diag 'no accessibility checker: npm ci in test/axe brings it' unless -e $checker;
+diag 'no accessibility checker: npm ci in test/axe brings it' unless Wacta::Browser->has_checker;
 walk('phone', 'en', width => 390, height => 844);
 walk('dark', 'hi', width => 390, height => 844, dark => 1);
 # the same markup and colours as on the phone

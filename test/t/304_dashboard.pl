@@ -163,6 +163,17 @@ sub test_refusal
 	return;
 }
 
+sub test_history
+{
+	my $lead = sql(q(SELECT lead_id FROM wacta.follow_up WHERE result = 'done'));
+	my $page = get("/whatsapp-interactive/?lead=$lead")->{text};
+	like($page, qr{<bdi>$_->[0]</bdi>: <bdi>[^<]*$_->[1]}, "the history of a person: $_->[0]")
+	  for [ 'message', 'project_update_template, read' ], [ 'tap', 'interested, by link' ], [ 'consent', 'granted, interested' ], [ 'follow up', 'They visit on Sunday' ], [ 'note', q(\[\d{4}-) ];
+	like(get('/whatsapp-interactive/')->{text}, qr{<a href="../whatsapp-interactive/\?lead=$lead"><bdi>Person}, 'is one tap away from the list of answers');
+	is(sql("SELECT count(*) FROM wacta.lead_history WHERE lead_id = $lead AND kind IN ('message', 'tap', 'follow_up')"), 3, 'each once');
+	return;
+}
+
 sub test_etag
 {
 	my $page = get('/whatsapp-interactive/people/?show=all');
@@ -191,6 +202,7 @@ test_pages();
 test_search();
 test_csv();
 test_calls();
+test_history();
 test_refusal();
 test_etag();
 test_strangers();

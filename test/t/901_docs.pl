@@ -35,7 +35,7 @@ sub marked_blocks
 }
 
 for my $file (qw(README.md docs/operations.md docs/ivr.md docs/webhooks.md docs/consent.md docs/clicks.md docs/pages.md docs/policy.md docs/scheduling.md docs/crm.md
-		docs/dashboard.md docs/analytics.md))
+		docs/dashboard.md docs/analytics.md docs/postgrest.md))
 {
 	my $page = slurp_file("$top/$file");
 	my @blocks = marked_blocks($page);

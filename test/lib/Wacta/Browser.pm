@@ -14,6 +14,7 @@ use strict;
 use warnings;
 use Errno qw(EINTR);
 use Fcntl qw(F_DUPFD);
+use File::Basename;
 use File::Temp;
 use IO::Handle;
 use IO::Select;
@@ -199,6 +200,32 @@ sub key
 	$self->command('Input.dispatchKeyEvent', { type => 'keyDown', %press });
 	$self->command('Input.dispatchKeyEvent', { type => 'keyUp', key => $key, code => $key });
 	return;
+}
+
+# look(width, height, dark): as another device shows it, from the next page on.
+sub look
+{
+	my ($self, $width, $height, $dark) = @_;
+	$self->command('Emulation.setDeviceMetricsOverride', { width => $width, height => $height, deviceScaleFactor => 1, mobile => JSON::PP::false });
+	$self->command('Emulation.setEmulatedMedia', { features => [ { name => 'prefers-color-scheme', value => $dark ? 'dark' : 'light' } ] });
+	return;
+}
+
+# The accessibility checker, axe-core, where npm has brought it.
+my $checker = dirname(__FILE__) . '/../../axe/node_modules/axe-core/axe.min.js';
+
+sub has_checker { return -e $checker; }
+
+# What it finds serious, as one text; it is given to the page from outside, which the policy does not forbid.
+sub findings
+{
+	my ($self) = @_;
+	$self->command('Emulation.setScriptExecutionDisabled', { value => JSON::PP::false });
+	open my $in, '<:encoding(UTF-8)', $checker or die "$checker: $!";
+	$self->value(do { local $/; <$in> } . '; 1');
+	return $self->value(q{axe.run(document, { preload: false }).then(function (found) {
+		return found.violations.filter(function (v) { return v.impact === 'serious' || v.impact === 'critical'; })
+			.map(function (v) { return v.id + ': ' + v.nodes.map(function (n) { return n.html; }).join(' '); }).join('; '); })});
 }
 
 # What the pages did that they must not, and every URL they asked for.
