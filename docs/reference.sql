@@ -86,7 +86,8 @@ SELECT signature || E'  \n' || comment || E'\n' FROM routine WHERE schema = 'wac
 \qecho '| --- | --- | --- | --- |'
 SELECT format('| %s | `%s` | %s | %s |', route,
          regexp_replace(r.name || '(' || pg_get_function_identity_arguments(r.oid) || ')', ' text', '', 'g'),
-         CASE WHEN has_function_privilege('wacta_anon', r.oid, 'EXECUTE') THEN 'anyone' ELSE 'agents' END || proof,
+         CASE WHEN has_function_privilege('wacta_anon', r.oid, 'EXECUTE') THEN 'anyone'
+              WHEN has_function_privilege('wacta_agent', r.oid, 'EXECUTE') THEN 'agents' ELSE 'administrators' END || proof,
          replace(btrim(split_part(r.comment, E'\n', 1)), '|', '\|'))
   FROM (VALUES
     (1, 'GET `/t/<token>`, GET `/track/<lead_id>/?token=…&action=…`', 'track_page', ', with a token'),

@@ -113,6 +113,25 @@ ALTER TABLE crm.contacts DROP CONSTRAINT nobody_is_hot;
 SELECT wacta.sync_lead_tables() AS one;
 SELECT rank FROM crm.contacts WHERE (office, nr) = (3, 1);
 
+-- A trigger names a table of its schema; and an operator that somebody else has made for the type of the key is not used
+CREATE FUNCTION public.trick(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'this ran as %', current_user; END $$;
+CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = public.trick);
+SET ROLE regress_crm;
+CREATE TABLE crm.history (code text, rank text);
+CREATE FUNCTION crm.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO history VALUES (NEW.code, NEW.rank); RETURN NULL; END $$;
+CREATE TABLE crm.deal (code varchar PRIMARY KEY, mobile text, rank text);
+CREATE TRIGGER keep AFTER UPDATE ON crm.deal FOR EACH ROW EXECUTE FUNCTION crm.keep();
+SELECT wacta.attach_lead_table('crm.deal', '{"phone": "mobile", "status": "rank"}') AS bound;
+INSERT INTO crm.deal VALUES ('x', '98765 00013', 'New');
+RESET ROLE;
+UPDATE wacta.lead SET status = 'Contacted' WHERE lead_id = pg_temp.lead(13);
+SELECT * FROM crm.history;
+SELECT state, error FROM wacta.lead_row_problem WHERE relation = 'crm.deal';
+DROP TABLE crm.deal, crm.history;
+DROP FUNCTION crm.keep();
+DROP OPERATOR public.= (varchar, varchar);
+DROP FUNCTION public.trick(varchar, varchar);
+
 -- A trigger of the CRM that changes what we write, and one that undoes it for ever
 SET ROLE regress_crm;
 CREATE FUNCTION crm.shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.full_name := upper(NEW.full_name); RETURN NEW; END $$;
@@ -144,9 +163,28 @@ SELECT pg_temp.attempt(what) FROM unnest(ARRAY[
   'SELECT wacta.attach_lead_table(''crm.secret'', ''{"phone": "mobile"}'')', 'SELECT wacta.attach_lead_table_for(10, ''crm.secret'', ''{"phone": "mobile"}'', true)',
   'SELECT wacta.attach_lead_table(''crm.contacts'', ''{"phone": {"column": "mobile", "via": [{"table": "crm.secret", "on": {"id": "nr"}}]}}'')',
   'SELECT wacta.load_lead_table(''crm.secret'')', 'SELECT wacta.detach_lead_table(''crm.secret'')', 'UPDATE wacta.lead_table SET mapping = ''{}''', 'INSERT INTO wacta.lead_row VALUES (1, ''{1,1}'', 1)']) what;
+-- a trigger of theirs that waits for the end of the transaction, when whoever taps has the session, is not let wait
+CREATE TABLE crm.ran (by text);
+CREATE TABLE crm.patient (id integer PRIMARY KEY, mobile text, rank text);
+CREATE FUNCTION crm.later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO crm.ran VALUES (current_user); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER later AFTER UPDATE ON crm.patient DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION crm.later();
+INSERT INTO crm.patient VALUES (1, '98765 00008', 'New');
+SELECT wacta.attach_lead_table('crm.patient', '{"phone": "mobile", "status": "rank"}') AS bound;
+RESET ROLE;
+UPDATE wacta.lead SET status = 'Contacted' WHERE lead_id = pg_temp.lead(8);
+SELECT by FROM crm.ran;
+SELECT state, error FROM wacta.lead_row_problem WHERE relation = 'crm.patient';
+SET ROLE regress_crm;
+ALTER TABLE crm.patient DISABLE TRIGGER later;
+RESET ROLE;
+SELECT wacta.sync_lead_tables() > 0 AS done;
+SELECT rank FROM crm.patient;
+SET ROLE regress_crm;
+SELECT wacta.detach_lead_table('crm.patient');
+DROP TABLE crm.patient;
+DROP FUNCTION crm.later();
 -- a type of their own whose casts are their own code: nothing of it runs as anybody but them
 CREATE TYPE crm.mood AS ENUM ('good', 'bad');
-CREATE TABLE crm.ran (by text);
 CREATE FUNCTION crm.spy(crm.mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN INSERT INTO crm.ran VALUES (current_user); RETURN '"good"'; END $$;
 CREATE FUNCTION crm.spy_text(crm.mood) RETURNS text LANGUAGE plpgsql AS $$ BEGIN INSERT INTO crm.ran VALUES (current_user); RETURN format('%s', $1); END $$;
 CREATE CAST (crm.mood AS json) WITH FUNCTION crm.spy(crm.mood);
@@ -178,8 +216,40 @@ SELECT key, state FROM wacta.lead_row_problem WHERE relation = 'crm.people';
 TRUNCATE crm.people;
 SELECT count(*) FROM wacta.lead_row WHERE key[1] = 'n';
 
+-- A key is the same whatever the session makes of its type, and keys may move on by one in one statement
+SET ROLE regress_crm;
+CREATE TABLE crm.visit (nr integer, at timestamptz, phone text, state text, PRIMARY KEY (at, nr) DEFERRABLE);
+SELECT wacta.attach_lead_table('crm.visit', '{"phone": "phone", "status": "state"}') AS bound;
+INSERT INTO crm.visit VALUES (1, '2025-08-01 10:00+05:30', '98765 00011', 'New'), (2, '2025-08-01 10:00+05:30', '98765 00012', 'New');
+SET timezone = 'America/New_York';
+SET datestyle = 'SQL, DMY';
+UPDATE crm.visit SET state = 'Interested' WHERE nr = 1;
+UPDATE crm.visit SET nr = nr + 1;
+SET timezone = 'Asia/Kolkata';
+SET datestyle = 'ISO, MDY';
+UPDATE crm.visit SET state = 'Contacted' WHERE nr = 3;
+RESET ROLE;
+SELECT r.key, pg_temp.lead(11) = r.lead_id AS first, l.status FROM wacta.lead_row r JOIN wacta.lead l USING (lead_id) WHERE r.key[1] ~ '^2025' ORDER BY 1;
+SET ROLE regress_crm;
+SELECT wacta.load_lead_table('crm.visit') AS the_same;
+-- who renames a column of the key stops nobody, and is told so
+ALTER TABLE crm.visit RENAME nr TO number;
+UPDATE crm.visit SET state = 'New';
+RESET ROLE;
+SELECT key, state, error FROM wacta.lead_row_problem WHERE relation = 'crm.visit';
+SET ROLE regress_crm;
+ALTER TABLE crm.visit RENAME number TO nr;
+UPDATE crm.visit SET state = 'Interested';
+RESET ROLE;
+SELECT count(*) FROM wacta.sync_lead_tables();
+SELECT r.key, r.state, l.status FROM wacta.lead_row r JOIN wacta.lead_table t USING (table_id) LEFT JOIN wacta.lead l USING (lead_id) WHERE t.relation = 'crm.visit'::regclass ORDER BY 1;
+SET ROLE regress_crm;
+DELETE FROM crm.visit;
+RESET ROLE;
+SELECT count(*) FROM wacta.lead_row r WHERE r.key[1] ~ '^2025';
+
 -- A table that is dropped is forgotten; what is detached has left no trace
-DROP TABLE crm.people, crm.trap;
+DROP TABLE crm.people, crm.trap, crm.visit;
 SELECT wacta.upsert_lead('9876500009', owner => 'anu') > 0 AS lives_on, wacta.sync_lead_tables() IS NOT NULL AS tidied;
 SET ROLE regress_crm;
 SELECT wacta.detach_lead_table('crm.contacts');

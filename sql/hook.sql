@@ -103,13 +103,18 @@ CREATE FUNCTION crm.trick() RETURNS integer LANGUAGE sql SECURITY DEFINER AS $$ 
 RESET ROLE;
 SELECT pg_temp.attempt('SELECT crm.trick()');
 SET ROLE regress_crm;
--- a hook that becomes somebody, makes a superuser of its owner, reads secrets, or leaves a search_path behind that hides pg_catalog
+-- a hook that becomes somebody, makes a superuser of its owner, reads secrets, leaves something to run or be found when it is gone, or a
+-- search_path that hides pg_catalog
+CREATE TABLE crm.later (x integer);
+CREATE FUNCTION crm.later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO crm.seen (hook) VALUES ('later'); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON crm.later DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION crm.later();
 CREATE FUNCTION crm.attack(event jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   what text;
 BEGIN
   INSERT INTO crm.seen (hook, event) VALUES ('attack', jsonb_build_object('user', current_user));
   FOREACH what IN ARRAY ARRAY['SET ROLE postgres', 'RESET ROLE', 'SET SESSION AUTHORIZATION DEFAULT', 'ALTER ROLE regress_crm SUPERUSER', 'SELECT sealed FROM wacta.signing_key',
+                              'INSERT INTO crm.later VALUES (1)', 'DECLARE later CURSOR WITH HOLD FOR SELECT 1', 'CREATE TEMP TABLE later (x integer)', 'PREPARE later AS SELECT 1',
                               'UPDATE wacta.lead SET consent = ''granted''', 'SELECT wacta.query_as(10, ''SELECT 1'')', 'SELECT wacta.unseal(''x'')'] LOOP
     BEGIN
       EXECUTE what;
@@ -131,6 +136,12 @@ SELECT wacta.upsert_lead('9876500002', 'Ravi', owner => 'someone') > 0 AS made;
 SHOW search_path;
 SELECT hook, event - '{lead_id,event_id,happened_at}'::text[] AS event FROM crm.seen ORDER BY n;
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_crm';
+-- what it wrote must be checked before it ends, which it may ask for
+SET ROLE regress_crm;
+CREATE OR REPLACE FUNCTION crm.attack(event jsonb) RETURNS void LANGUAGE sql AS $$ SET CONSTRAINTS crm.later IMMEDIATE; INSERT INTO crm.later VALUES (1) $$;
+RESET ROLE;
+SELECT wacta.upsert_lead('9876500004') > 0 AS made;
+SELECT by FROM crm.seen WHERE hook = 'later';
 -- one that is made SECURITY INVOKER afterwards still runs as its owner
 ALTER FUNCTION crm.note(jsonb) SECURITY DEFINER;
 ALTER FUNCTION crm.note(jsonb) SECURITY INVOKER;

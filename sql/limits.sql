@@ -139,3 +139,6 @@ DELETE FROM wacta.queue;
 SELECT wacta.rebuild_queue();
 SELECT * FROM pg_temp.amiss;
 SELECT pg_temp.claimed();
+-- what is no number is no price and no budget: it would make every sum one that is none
+SELECT pg_temp.attempt(what) FROM unnest(ARRAY['INSERT INTO wacta.price (calling_code, category, price) VALUES (''99'', ''MARKETING'', ''NaN'')',
+                                               'UPDATE wacta.channel SET daily_budget = ''NaN''']) what;

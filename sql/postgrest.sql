@@ -57,7 +57,7 @@ SELECT proname FROM pg_proc WHERE pronamespace::regnamespace::text IN ('wacta_ap
 -- No SQLSTATE 40001: PostgREST 12 to 14 retries it for ever. Not in SQL, not in C, and nothing runs SERIALIZABLE
 SELECT p.oid::regprocedure FROM pg_proc p
  WHERE p.pronamespace::regnamespace::text IN ('wacta', 'wacta_api', 'wacta_http') AND p.prosrc ~* 'raise[^;]*(40001|serialization_failure)|errcode[^;]*(40001|serialization)|isolation level (repeatable|serializable)';
-SELECT f FROM pg_ls_dir(:'source_dir') f WHERE f ~ '\.[ch]$' AND pg_read_file(:'source_dir' || '/' || f) ~ 'T_R_SERIALIZATION_FAILURE|40001|XACT_(SERIALIZABLE|REPEATABLE_READ)';
+SELECT f FROM pg_ls_dir(:'source_dir') f WHERE f ~ '\.[ch]$' AND pg_read_file(:'source_dir' || '/' || f) ~ 'T_R_SERIALIZATION_FAILURE|SQLSTATE\(''4''|XACT_(SERIALIZABLE|REPEATABLE_READ)';
 -- What the exposed functions raise has an HTTP status of its own
 SELECT name, m[1] FROM pg_temp.exposed, regexp_matches(prosrc, 'RAISE(?! SQLSTATE ''PT[45]\d\d'')\s+([^;]*)', 'g') m;
 -- settings of a request outlive it as empty strings: they are read through wacta_http.request()

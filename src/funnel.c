@@ -33,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
@@ -40,6 +41,8 @@
 
 static const char *const SETTINGS =
 "SELECT c.time_zone, 'queued'::wacta.message_status, 'sending'::wacta.message_status FROM wacta.config c";
+
+static const char *const ZONE = "SELECT c.time_zone FROM wacta.config c";
 
 static const char *const WRITE =
 "INSERT INTO wacta.funnel_delta (day, project_id, template_id, channel_id, counted, state, done, number, cost)"
@@ -113,6 +116,52 @@ kept_plan(const char *query, int n, Oid *types)
 	return plan;
 }
 
+static char *
+answer_of(SPIPlanPtr plan, Snapshot snapshot)
+{
+	if (SPI_execute_snapshot(plan, NULL, NULL, snapshot, InvalidSnapshot, true, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not ask a question twice");
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
+/*
+ * What is counted depends on the time zone, and a recount on every row.  A
+ * transaction that keeps one snapshot from its beginning to its end may know
+ * neither, and nothing that it writes would collide with what it has missed.
+ * That is a serialization failure, but not by its SQLSTATE: PostgREST repeats
+ * 40001 without end.
+ */
+static bool
+is_current(const char *question)
+{
+	SPIPlanPtr	plan;
+	char	   *mine;
+	char	   *newest;
+	bool		same;
+
+	if (!IsolationUsesXactSnapshot())
+		return true;
+	SPI_connect();
+	plan = SPI_prepare(question, 0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\"", question);
+	mine = answer_of(plan, GetTransactionSnapshot());
+	newest = answer_of(plan, GetLatestSnapshot());
+	same = mine == NULL || newest == NULL ? mine == newest : strcmp(mine, newest) == 0;
+	SPI_finish();
+	return same;
+}
+
+static void
+check_snapshot(const char *question)
+{
+	if (!is_current(question))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("what is counted has changed since this transaction began"),
+				 errhint("Repeat the transaction.")));
+}
+
 static void
 load_settings(Tally *tally)
 {
@@ -122,6 +171,7 @@ load_settings(Tally *tally)
 	TupleDesc	desc;
 	bool		isnull;
 
+	check_snapshot(ZONE);
 	SPI_connect();
 	if (plan == NULL)
 		plan = kept_plan(SETTINGS, 0, NULL);
@@ -351,4 +401,14 @@ wacta_count_messages(PG_FUNCTION_ARGS)
 		count_table(trigger->tg_oldtable, trigger->tg_relation, -1);
 	write_tally();
 	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(wacta_check_snapshot);
+
+/* SQL: wacta.check_snapshot(question text) RETURNS void */
+Datum
+wacta_check_snapshot(PG_FUNCTION_ARGS)
+{
+	check_snapshot(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
 }

@@ -73,12 +73,18 @@ COMMENT ON FUNCTION wacta.backoff(int, interval, interval, float8, bigint) IS
 'The delay after the given attempt: base doubled each time, at most cap, then shortened by up to the share jitter of it; the same seed gives the same delays.';
 REVOKE ALL ON FUNCTION wacta.backoff(int, interval, interval, float8, bigint) FROM PUBLIC;
 
-CREATE FUNCTION wacta.query_as(role oid, query text, arguments text[] DEFAULT '{}') RETURNS SETOF text[]
+CREATE FUNCTION wacta.query_as(role oid, query text, arguments text[] DEFAULT '{}', path text DEFAULT '') RETURNS SETOF text[]
 LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'wacta_query_as';
-COMMENT ON FUNCTION wacta.query_as(oid, text, text[]) IS
+COMMENT ON FUNCTION wacta.query_as(oid, text, text[], text) IS
 'Runs a statement with a role''s rights, not with those of the extension''s owner; its rows as arrays of texts. Settings that it
 changes are as before afterwards.';
-REVOKE ALL ON FUNCTION wacta.query_as(oid, text, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION wacta.query_as(oid, text, text[], text) FROM PUBLIC;
+
+CREATE FUNCTION wacta.texts_of(row_ record, columns text[]) RETURNS text[]
+LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wacta_texts_of';
+COMMENT ON FUNCTION wacta.texts_of(record, text[]) IS
+'Columns of a row as texts that do not depend on the session''s settings; no cast is evaluated. NULL: there is no such column.';
+REVOKE ALL ON FUNCTION wacta.texts_of(record, text[]) FROM PUBLIC;
 
 CREATE FUNCTION wacta.in_worker() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

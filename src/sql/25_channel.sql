@@ -29,7 +29,7 @@ CREATE TABLE wacta.channel (
   is_default    boolean NOT NULL DEFAULT false,
   max_rate      integer DEFAULT 80 CHECK (max_rate BETWEEN 1 AND 1000),
   portfolio_id  integer REFERENCES wacta.portfolio,
-  daily_budget  numeric(14,4) CHECK (daily_budget >= 0),
+  daily_budget  numeric(14,4) CHECK (daily_budget >= 0 AND daily_budget <> 'NaN'),
   webhook_header    text CHECK (webhook_header ~ '^[A-Za-z0-9_-]{1,64}$' AND webhook_header !~* '^(x-wacta-|(host|accept|content-type|user-agent)$)'),
   -- an IPv4 address that comes mapped into IPv6 is compared as the IPv4 address that it is
   webhook_addresses cidr[] CHECK (cardinality(webhook_addresses) > 0 AND array_position(webhook_addresses, NULL) IS NULL
@@ -65,7 +65,7 @@ CREATE INDEX reached_at ON wacta.reached (portfolio_id, reached_at);
 CREATE TABLE wacta.price (
   calling_code text NOT NULL CHECK (calling_code ~ '^[0-9]{0,7}$'),
   category     text NOT NULL CHECK (category IN ('MARKETING', 'UTILITY', 'AUTHENTICATION')),
-  price        numeric(12,6) NOT NULL CHECK (price >= 0),
+  price        numeric(12,6) NOT NULL CHECK (price >= 0 AND price <> 'NaN'),
   PRIMARY KEY (calling_code, category)
 );
 COMMENT ON TABLE wacta.price IS 'What a template message costs, in the currency of your invoice, by the first digits of the number.';

@@ -97,6 +97,11 @@ LANGUAGE sql STABLE
 RETURN ($1 AT TIME ZONE $2)::date;
 COMMENT ON FUNCTION wacta.figures_day(timestamptz, text) IS 'The day on which something counts.';
 
+CREATE FUNCTION wacta.check_snapshot(question text) RETURNS void
+LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'wacta_check_snapshot';
+COMMENT ON FUNCTION wacta.check_snapshot(text) IS
+'A serialization failure where a query has another answer now than by the snapshot of a transaction that keeps one (REPEATABLE READ).';
+
 -- In C (src/funnel.c), for the courier waits for it. A claim moves nothing: queued and sending are one state here.
 CREATE FUNCTION wacta.count_messages() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wacta_count_messages';
@@ -215,6 +220,7 @@ DECLARE
   before wacta.click[];
   after  wacta.click[];
 BEGIN
+  PERFORM wacta.check_snapshot('SELECT c.time_zone FROM wacta.config c');
   IF TG_OP <> 'INSERT' THEN
     before := ARRAY(SELECT k::wacta.click FROM before_rows k LIMIT most);
   END IF;

@@ -139,6 +139,8 @@ AS $$
 BEGIN
   LOCK TABLE wacta.message, wacta.click IN SHARE ROW EXCLUSIVE MODE;
   PERFORM pg_advisory_xact_lock(hashtext('wacta.fold_funnel'));
+  PERFORM wacta.check_snapshot('SELECT md5(string_agg(f.counts, '';'' ORDER BY f.counts))
+                                  FROM (SELECT n::text AS counts FROM wacta.funnel_now n UNION ALL SELECT a::text FROM wacta.audience_now a) f');
   DELETE FROM wacta.funnel;
   DELETE FROM wacta.figures_folded;
   DELETE FROM wacta.funnel_delta;

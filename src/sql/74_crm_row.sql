@@ -11,11 +11,25 @@ END
 $$;
 COMMENT ON FUNCTION wacta.table_owner(regclass) IS 'The owner of a table; NULL: the table is gone.';
 
+-- By its name and schema, for what else is called so in another schema could be anybody's.
+CREATE FUNCTION wacta.equality(relation regclass, name text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce((
+    SELECT format('OPERATOR(%I.%s)', o.oprnamespace::regnamespace::name, o.oprname)
+      FROM pg_attribute a JOIN pg_opclass c ON c.opcintype = a.atttypid AND c.opcdefault JOIN pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+      JOIN pg_amop p ON (p.amopfamily, p.amoplefttype, p.amoprighttype, p.amopstrategy) = (c.opcfamily, c.opcintype, c.opcintype, 3) JOIN pg_operator o ON o.oid = p.amopopr
+     WHERE a.attrelid = $1 AND a.attname = $2), 'OPERATOR(pg_catalog.=)');
+END
+$$;
+COMMENT ON FUNCTION wacta.equality(regclass, text) IS 'SQL for the operator by which a column of a key is compared.';
+
 CREATE FUNCTION wacta.key_condition(t wacta.lead_table, first integer DEFAULT 1) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (SELECT string_agg(format('t0.%I = $%s::%s', k, n + first - 1, wacta.column_type(t.relation, k)), ' AND ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n));
+  RETURN (SELECT string_agg(format('t0.%I %s $%s::%s', k, wacta.equality(t.relation, k), n + first - 1, wacta.column_type(t.relation, k)), ' AND ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n));
 END
 $$;
 COMMENT ON FUNCTION wacta.key_condition(wacta.lead_table, integer) IS 'SQL for the condition that a row t0 has the key in the parameters from the first.';
@@ -120,6 +134,20 @@ END
 $$;
 COMMENT ON FUNCTION wacta.lead_of_row(wacta.lead_table, text, jsonb) IS 'The lead with a row''s phone, made when there is none.';
 
+-- One statement may give a row the key that another one had: then each key is looked at anew, for nobody knows whose it was.
+CREATE FUNCTION wacta.move_row(t wacta.lead_table, key text[], old_key text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF wacta.read_row(t, old_key) IS NULL AND NOT EXISTS (SELECT FROM wacta.lead_row r WHERE (r.table_id, r.key) = (t.table_id, $2)) THEN
+    UPDATE wacta.lead_row r SET key = $2 WHERE (r.table_id, r.key) = (t.table_id, old_key);
+  ELSE
+    PERFORM wacta.pull_row(t, old_key);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.move_row(wacta.lead_table, text[], text[]) IS 'A row has another key: what is bound to it goes along.';
+
 CREATE FUNCTION wacta.pull_row(t wacta.lead_table, key text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -181,10 +209,11 @@ $$;
 COMMENT ON FUNCTION wacta.note_row_failure(wacta.lead_table, text[], text, text) IS 'Notes that a row and its lead differ, to try again later.';
 
 -- What goes wrong at wacta does not stop the CRM, nor what goes wrong at the CRM a customer's tap, unless the mapping says so.
-CREATE FUNCTION wacta.pull_or_park(t wacta.lead_table, key text[]) RETURNS void
+CREATE FUNCTION wacta.pull_or_park(t wacta.lead_table, key text[], old_key text[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM wacta.move_row(t, key, old_key) WHERE old_key <> key;
   PERFORM wacta.pull_row(t, key);
 EXCEPTION
   WHEN serialization_failure OR deadlock_detected THEN RAISE;
@@ -195,13 +224,8 @@ EXCEPTION
     PERFORM wacta.note_row_failure(t, key, 'failed', SQLERRM);
 END
 $$;
-COMMENT ON FUNCTION wacta.pull_or_park(wacta.lead_table, text[]) IS 'Pulls a row in a savepoint; an error is noted, or raised where the mapping says fail.';
-
--- A value goes through its type's output function, never through a cast, which could be its owner's code.
-CREATE FUNCTION wacta.key_of(names text[]) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT format('SELECT ARRAY[%s]', string_agg(format('format(''%%s'', ($1).%I)', n), ', ')) FROM unnest($1) n $$;
-COMMENT ON FUNCTION wacta.key_of(text[]) IS 'SQL for the texts of columns of the row in the first parameter.';
+COMMENT ON FUNCTION wacta.pull_or_park(wacta.lead_table, text[], text[]) IS
+'Pulls a row, which may have had another key, in a savepoint; an error is noted, or raised where the mapping says fail.';
 
 CREATE FUNCTION wacta.pull_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
@@ -219,21 +243,26 @@ BEGIN
     DELETE FROM wacta.lead_row r WHERE r.table_id = t.table_id;
     RETURN NULL;
   ELSIF TG_OP <> 'INSERT' THEN
-    EXECUTE wacta.key_of(t.key) INTO old_key USING OLD;
+    old_key := wacta.texts_of(OLD, t.key);
   END IF;
   IF TG_OP <> 'DELETE' THEN
-    EXECUTE wacta.key_of(t.key) INTO new_key USING NEW;
+    new_key := wacta.texts_of(NEW, t.key);
   END IF;
   IF TG_OP = 'DELETE' THEN
     DELETE FROM wacta.lead_row r WHERE (r.table_id, r.key) = (t.table_id, old_key);
-  ELSIF old_key <> new_key THEN
-    UPDATE wacta.lead_row r SET key = new_key WHERE (r.table_id, r.key) = (t.table_id, old_key);
   END IF;
-  PERFORM wacta.pull_or_park(t, new_key) WHERE new_key IS NOT NULL;
+  PERFORM wacta.pull_or_park(t, new_key, old_key) WHERE new_key IS NOT NULL;
   RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION wacta.pull_changed() IS 'Trigger on an attached table: what changes in a row changes its lead; a row that goes leaves its lead as it is.';
+
+-- Compared with the texts that the columns have in this session, so it is one of them. A value goes through its type's output function,
+-- never through a cast, which could be its owner's code.
+CREATE FUNCTION wacta.link_of(names text[]) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT format('SELECT ARRAY[%s]', string_agg(format('format(''%%s'', ($1).%I)', n), ', ')) FROM unnest($1) n $$;
+COMMENT ON FUNCTION wacta.link_of(text[]) IS 'SQL for the texts of columns of the row in the first parameter.';
 
 -- The rows of the attached table that a row of a table on the way belongs to, also when it no longer does.
 CREATE FUNCTION wacta.pull_linked() RETURNS trigger
@@ -251,15 +280,15 @@ BEGIN
   IF NOT FOUND OR pg_trigger_depth() > 20 THEN
     RETURN NULL;
   END IF;
-  sql := format('SELECT DISTINCT %s FROM %s t0%s WHERE %s', (SELECT string_agg(format('t0.%I::text', k), ', ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n)),
+  sql := format('SELECT DISTINCT %s FROM %s t0%s WHERE %s', (SELECT string_agg(format('t0.%I', k), ', ' ORDER BY n) FROM unnest(t.key) WITH ORDINALITY u(k, n)),
                 t.relation, wacta.via_from(t.relation, via, step - 1),
                 (SELECT string_agg(format('t%s.%I::text = $%s', step - 1, via -> step - 1 -> 'on' ->> n.name, n.n), ' AND ') FROM unnest(names) WITH ORDINALITY n(name, n)));
   IF TG_OP <> 'INSERT' THEN
-    EXECUTE wacta.key_of(names) INTO link USING OLD;
+    EXECUTE wacta.link_of(names) INTO link USING OLD;
     PERFORM wacta.pull_or_park(t, q) FROM wacta.query_as(wacta.table_owner(t.relation), sql, link) q;
   END IF;
   IF TG_OP <> 'DELETE' THEN
-    EXECUTE wacta.key_of(names) INTO link USING NEW;
+    EXECUTE wacta.link_of(names) INTO link USING NEW;
     PERFORM wacta.pull_or_park(t, q) FROM wacta.query_as(wacta.table_owner(t.relation), sql, link) q;
   END IF;
   RETURN NULL;
@@ -281,6 +310,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION wacta.outgoing(wacta.lead_table, wacta.lead, text[]) IS 'What is to stand in a row, by field; a value that has no word there is left out.';
+
+-- Triggers of the CRM find what they name where its sessions do.
+CREATE FUNCTION wacta.table_path(relation regclass) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT format('pg_catalog, %I, public, pg_temp', n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1);
+END
+$$;
+COMMENT ON FUNCTION wacta.table_path(regclass) IS 'The search_path with which a table is written: its own schema and public.';
 
 -- Who holds the row is not waited for: they hold it before their lead, and we the lead before the row. They, or the schedule, go on.
 CREATE FUNCTION wacta.push_row(t wacta.lead_table, key text[], l wacta.lead, fields text[]) RETURNS void
@@ -307,7 +346,7 @@ BEGIN
       format('WITH row AS MATERIALIZED (SELECT %2$s AS differs FROM %1$s t0 WHERE %3$s FOR NO KEY UPDATE SKIP LOCKED),
                    written AS (UPDATE %1$s t0 SET %4$s WHERE %3$s AND (SELECT differs FROM row))
               SELECT count(*) FROM row', t.relation, differ, wacta.key_condition(t), set),
-      $2 || ARRAY(SELECT value ->> n FROM unnest(names) WITH ORDINALITY u(n, i) ORDER BY i)) q;
+      $2 || ARRAY(SELECT value ->> n FROM unnest(names) WITH ORDINALITY u(n, i) ORDER BY i), wacta.table_path(t.relation)) q;
   IF found = '0' THEN
     UPDATE wacta.lead_row r SET seen = was, state = 'busy', error = NULL, since = wacta.now() WHERE (r.table_id, r.key) = (t.table_id, $2);
   END IF;

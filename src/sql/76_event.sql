@@ -35,6 +35,12 @@ COMMENT ON TABLE wacta.event_horizon IS 'The last event that wacta.trim_events()
 
 -- Writing
 
+-- In C (src/run_as.c): also when a hook's code, which may leave nothing to the end of the transaction, is what has changed a lead.
+CREATE FUNCTION wacta.write_event(event text, lead_id bigint, data jsonb) RETURNS void
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_write_event';
+COMMENT ON FUNCTION wacta.write_event(text, bigint, jsonb) IS 'Writes an event.';
+REVOKE ALL ON FUNCTION wacta.write_event(text, bigint, jsonb) FROM PUBLIC;
+
 CREATE FUNCTION wacta.tell() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -45,7 +51,7 @@ BEGIN
   FOR i IN 1 .. TG_NARGS - 1 LOOP
     data := data || jsonb_build_object(TG_ARGV[i], whole -> TG_ARGV[i]);
   END LOOP;
-  INSERT INTO wacta.event (event, lead_id, data) VALUES (TG_ARGV[0], (whole ->> 'lead_id')::bigint, data);
+  PERFORM wacta.write_event(TG_ARGV[0], (whole ->> 'lead_id')::bigint, data);
   RETURN NULL;
 END
 $$;
@@ -55,7 +61,7 @@ CREATE FUNCTION wacta.tell_merge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  INSERT INTO wacta.event (event, lead_id, data) VALUES (TG_ARGV[0], NEW.merged_into, jsonb_build_object('duplicate', NEW.lead_id));
+  PERFORM wacta.write_event(TG_ARGV[0], NEW.merged_into, jsonb_build_object('duplicate', NEW.lead_id));
   RETURN NULL;
 END
 $$;
