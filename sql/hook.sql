@@ -159,6 +159,13 @@ RESET ROLE;
 SELECT wacta.upsert_lead('9876500002', owner => 'third');
 \set VERBOSITY default
 SELECT owner FROM wacta.lead WHERE lead_id = pg_temp.lead(2);
+-- or with one call that is parked, where they are to park: the transaction goes on
+SET ROLE regress_crm;
+SELECT wacta.add_hook('assigned', 'crm.around(jsonb)', 'park') > 0 AS parks;
+RESET ROLE;
+SELECT wacta.upsert_lead('9876500002', owner => 'third') > 0 AS goes_on;
+SELECT owner FROM wacta.lead WHERE lead_id = pg_temp.lead(2);
+SELECT code, error FROM wacta.hook_failure;
 SELECT wacta.remove_hook('assigned', 'crm.around(jsonb)');
 
 -- The stream. Nobody asked for messages and changes, so none are written; who asks gets them

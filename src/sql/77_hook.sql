@@ -127,10 +127,22 @@ END
 $$;
 COMMENT ON FUNCTION wacta.call_hook(wacta.hook, jsonb) IS 'Calls a hook with the rights of its owner.';
 
+CREATE FUNCTION wacta.check_depth(e wacta.event) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF e.depth >= 16 THEN
+    RAISE EXCEPTION 'hooks cause one another without end' USING ERRCODE = '54001', DETAIL = format('The last event is %s of lead %s.', e.event, e.lead_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION wacta.check_depth(wacta.event) IS 'An error for an event that hooks have caused by way of too many others.';
+
 CREATE FUNCTION wacta.call_or_park(h wacta.hook, e wacta.event, event jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM wacta.check_depth(e);
   PERFORM wacta.call_hook(h, event);
 EXCEPTION
   WHEN serialization_failure THEN RAISE;                 -- the transaction cannot go on, whatever we do
@@ -148,12 +160,10 @@ DECLARE
   event jsonb := NEW.data || jsonb_build_object('event', NEW.event, 'event_id', NEW.event_id, 'lead_id', NEW.lead_id, 'happened_at', NEW.happened_at);
   h     wacta.hook;
 BEGIN
-  IF NEW.depth >= 16 THEN
-    RAISE EXCEPTION 'hooks cause one another without end' USING ERRCODE = '54001', DETAIL = format('The last event is %s of lead %s.', NEW.event, NEW.lead_id);
-  END IF;
   PERFORM set_config('wacta_event.depth', (NEW.depth + 1)::text, true);
   FOR h IN SELECT * FROM wacta.hook x WHERE x.event = NEW.event ORDER BY x.hook_id LOOP
     IF h.on_failure = 'fail' AND NOT wacta.in_worker() THEN
+      PERFORM wacta.check_depth(NEW);
       PERFORM wacta.call_hook(h, event);
     ELSE
       PERFORM wacta.call_or_park(h, NEW, event);
