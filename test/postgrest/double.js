@@ -226,6 +226,8 @@ async function answer(catalog, request, body) {
   const called = (/^\/rpc\/([^/]+)$/.exec(url.pathname) ?? [])[1];
   if (called === undefined) throw new Refusal(404, 'PGRST125', 'Invalid path specified in request URL');
   if (!['GET', 'HEAD', 'POST'].includes(request.method)) throw new Refusal(405, 'PGRST101', 'Cannot use this method on RPC');
+  const profile = request.headers[request.method === 'POST' ? 'content-profile' : 'accept-profile'] ?? OPTIONS['--schema'];
+  if (profile !== OPTIONS['--schema']) throw new Refusal(406, 'PGRST106', `The schema must be one of the following: ${OPTIONS['--schema']}`);
   const f = catalog[called];
   const call = callOf(request, body, query);
   checkCall(f, call, called);
@@ -243,7 +245,8 @@ async function serve(catalog, request, response) {
   const pieces = [];
   for await (const piece of request) pieces.push(piece);
   const { status, headers, body } = await answer(catalog, request, Buffer.concat(pieces)).catch(errorAnswer);
-  response.writeHead(status, { ...headers, ...(status === 204 || status === 304 ? {} : { 'Content-Length': body.length }), Server: 'a double of postgrest' });
+  const cors = request.headers.origin === undefined ? {} : { 'Access-Control-Allow-Origin': '*' };
+  response.writeHead(status, { ...headers, ...cors, ...(status === 204 || status === 304 ? {} : { 'Content-Length': body.length }), Server: 'a double of postgrest' });
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 

@@ -11,4 +11,5 @@ my $node = wacta_node('main');
 my $gateway = Wacta::Gateway->start($node, 'crm', arguments => [ '--lock-timeout', '300ms' ]);
 my $dir = dirname(__FILE__) . '/../requests';
 Wacta::Requests->new(url => $gateway->url, door => 'gateway', db => $node->connstr('crm'))->run(sort glob "$dir/*.requests");
+command_ok([ $^X, "$dir/run", $gateway->url ], 'one command asks what may be asked of any site');
 done_testing();

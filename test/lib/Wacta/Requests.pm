@@ -17,7 +17,7 @@ use Time::HiRes qw(sleep time);
 
 my $patience = 10;
 
-# new(url =>, door => 'gateway' or 'postgrest', db => what psql connects to, or nothing)
+# new(url =>, door => 'gateway' or 'postgrest', db => what psql connects to, or nothing, curl => [options])
 sub new
 {
 	my ($class, %arg) = @_;
@@ -172,7 +172,7 @@ sub ask
 	my ($self, $entry) = @_;
 	my $body = defined $entry->{body} ? $self->fill($entry->{body}) : undef;
 	my @headers = map { $self->fill($_, $body // '') } @{ $entry->{headers} // [] };
-	my @command = ('curl', '-sS', '-i', '--http1.1', '--path-as-is', '--globoff', '--max-time', '60', '-H', 'Expect:');
+	my @command = ('curl', '-sS', '-i', @{ $self->{curl} // ['--http1.1'] }, '--path-as-is', '--globoff', '--max-time', '60', '-H', 'Expect:');
 	push @command, $entry->{method} eq 'HEAD' ? '--head' : ('--request', $entry->{method});
 	push @command, map { ('-H', /^([^:]+):\s*$/ ? "$1;" : $_) } @headers;
 	my $file;
