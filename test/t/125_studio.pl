@@ -1,58 +1,26 @@
 # The way of a template, for real: a model writes it, the courier submits it, the provider reviews it, a webhook approves it, and it is sent.
 use strict;
 use warnings;
-use IO::Socket::INET;
 use JSON::PP;
-use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Wacta;
+use Wacta::Model;
 use Wacta::Site;
 
 my $token = 'sk-TheModelsTokenOfTheTest0123456789';
 my $site = Wacta::Site->start('crm');
 $site->sql(q(UPDATE wacta.channel SET account_id = '102290129340398'));
 
-# A model that says these, one after the other, and writes down what it was asked.
-sub start_model
-{
-	my @answers = @_;
-	my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "no socket: $!";
-	my $log = PostgreSQL::Test::Utils::tempdir() . '/asked';
-	my $pid = fork() // die "no process: $!";
-	return ($listener->sockport, $log, $pid) if $pid;
-	$SIG{TERM} = 'DEFAULT';    # not the test's way to end, which would stop its cluster
-	while (my $client = $listener->accept)
-	{
-		my ($head, $body) = ('', '');
-		while (defined(my $line = <$client>)) { $head .= $line; last if $line eq "\r\n" }
-		read $client, $body, $head =~ /content-length: (\d+)/i ? $1 : 0;
-		my $content = encode_json({ choices => [ { message => { role => 'assistant', content => shift @answers } } ] });
-		open my $out, '>>', $log or die $!;
-		print $out encode_json({ head => $head, body => decode_json($body) }), "\n";
-		close $out;
-		print $client "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " . length($content) . "\r\n\r\n$content";
-		close $client;
-	}
-	POSIX::_exit(0);
-}
-
 my $good = $site->sql(q(SELECT jsonb_set(wacta.generate_template('Palm Residency'), '{components,0,text}', '"Hello {{1}}, the first flats of *{{2}}* are ready for you to see."')));
 my $bad = $good =~ s/"Interested"/"Interested \\u2705"/r;
-my ($port, $log, $model) = start_model("Certainly!\n```json\n$bad\n```", $good);
-END { kill 'TERM', $model if $model }
+my $model = Wacta::Model->start("Certainly!\n```json\n$bad\n```", $good);
 
 # --- Written by a model, mended once
-my $hosts = $site->sql('SHOW wacta.allowed_hosts');
-$site->sql("ALTER SYSTEM SET wacta.allowed_hosts = '$hosts, 127.0.0.1:$port'");
-$site->node->reload;
-$site->sql("SELECT wacta.add_channel('model', 'openai', base_url => 'http://127.0.0.1:$port/v1', account_id => 'small-1')");
-append_to_file("$site->{secret_dir}/model", $token);
-chmod 0600, "$site->{secret_dir}/model";
-$site->sql(q(SELECT wacta.set_credential_file('model', 'access_token', 'model')));
+$model->attach($site, $token);
 $site->sql(q(SELECT wacta.write_template('Palm Residency', 'Say that the first flats are ready')));
 $site->wait_sql(q(SELECT string_agg(status, ' ' ORDER BY request_id) FROM wacta.outbound_request), 'failed done', 'what the provider would refuse is mended');
-my @asked = map { decode_json($_) } split /\n/, slurp_file($log);
+my @asked = $model->asked;
 is(scalar @asked, 2, 'the model was asked twice');
 like($asked[0]{head}, qr{^POST /v1/chat/completions .*^authorization: Bearer $token\r$}msi, 'at its path, with its token');
 is($asked[0]{body}{model}, 'small-1', 'by its name');
