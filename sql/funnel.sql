@@ -120,3 +120,13 @@ INSERT INTO wacta.click (lead_id, message_id, message_at, action, via, effective
 SELECT pg_temp.check() AS many;
 DELETE FROM wacta.click;
 SELECT pg_temp.check() AS none;
+
+-- Many messages by one statement, of many days and states: more than stay in memory
+INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, project_id, expires_at, enqueued_at, status, accepted_at, reason, cost)
+SELECT l.lead_id, CASE WHEN n % 7 = 0 THEN 'brochure' ELSE 'pitch' END, 1, CASE WHEN n % 3 > 0 THEN 1 END, CASE WHEN n % 5 > 0 THEN l.project_id END, t, t, s,
+       CASE WHEN s <> 'failed' THEN t END, CASE s WHEN 'failed' THEN 'a test' END, n % 3
+  FROM generate_series(1, 100000) n, LATERAL (SELECT wacta.now() - (n % 57) * interval '1 day' AS t, (ARRAY['read', 'delivered', 'accepted', 'failed'])[1 + n % 4]::wacta.message_status AS s) x,
+       LATERAL (SELECT * FROM wacta.lead ORDER BY lead_id OFFSET n % 5 LIMIT 1) l;
+SELECT pg_temp.check() AS a_hundred_thousand;
+DELETE FROM wacta.message;
+SELECT pg_temp.check() AS none;
