@@ -330,7 +330,7 @@ BEGIN
   ids := ids || ARRAY(SELECT c.call_id FROM wacta.ivr_call c WHERE c.processed_at IS NOT NULL
                        ORDER BY c.received_at DESC LIMIT 20 - cardinality(ids));
   RETURN wacta_http.or_empty((
-    SELECT string_agg(wacta_http.row('call' || v.call_id, coalesce(wacta_http.isolated(v.name), wacta_http.phone_link(left(v.caller, 40)), 'Hidden number'),
+    SELECT string_agg(wacta_http.row('call' || v.call_id, CASE WHEN v.name <> '' OR v.caller <> '' THEN wacta_http.person(v.name, left(v.caller, 40), v.lead_id) ELSE 'Hidden number' END,
              wacta_http.dots(CASE WHEN v.name IS NOT NULL THEN wacta_http.phone_link(left(v.caller, 40)) END, wacta_http.moment(v.started_at, zone), wacta_http.isolated(v.project),
                wacta_http.isolated(v.status), 'pressed ' || wacta_http.isolated(v.digits)), wacta_http.call_act(v)), E'\n' ORDER BY i.n)
       FROM unnest(ids) WITH ORDINALITY i(call_id, n), LATERAL (SELECT * FROM wacta.recent_ivr_call r WHERE r.call_id = i.call_id OFFSET 0) v),

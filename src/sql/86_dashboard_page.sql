@@ -141,8 +141,8 @@ COMMENT ON FUNCTION wacta_http.unless_known(bytea) IS 'Answers 304 to who has th
 CREATE FUNCTION wacta_http.history(lead bigint, zone text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT string_agg(wacta_http.row('past' || h.n, wacta_http.isolated(replace(h.kind, '_', ' ')) || ': ' || coalesce(wacta_http.isolated(h.what), ''),
-                                   wacta_http.moment(h.happened_at, $2), NULL), E'\n' ORDER BY h.n)
+  SELECT string_agg(wacta_http.row('past' || h.n, upper(left(h.kind, 1)) || replace(substr(h.kind, 2), '_', '-'), wacta_http.dots(wacta_http.isolated(h.what), wacta_http.moment(h.happened_at, $2)), NULL),
+                    E'\n' ORDER BY h.n)
     FROM (SELECT row_number() OVER (ORDER BY x.happened_at DESC, x.kind, x.what) AS n, x.* FROM wacta.lead_history x WHERE x.lead_id = $1 ORDER BY 1 LIMIT 200) h
 $$;
 COMMENT ON FUNCTION wacta_http.history(bigint, text) IS 'The rows of what happened to a lead, the newest 200 first.';

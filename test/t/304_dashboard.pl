@@ -167,8 +167,8 @@ sub test_history
 {
 	my $lead = sql(q(SELECT lead_id FROM wacta.follow_up WHERE result = 'done'));
 	my $page = get("/whatsapp-interactive/?lead=$lead")->{text};
-	like($page, qr{<bdi>$_->[0]</bdi>: <bdi>[^<]*$_->[1]}, "the history of a person: $_->[0]")
-	  for [ 'message', 'project_update_template, read' ], [ 'tap', 'interested, by link' ], [ 'consent', 'granted, interested' ], [ 'follow up', 'They visit on Sunday' ], [ 'note', q(\[\d{4}-) ];
+	like($page, qr{<p class="name">$_->[0]</p>\s*<p class="soft"><bdi>[^<]*$_->[1]}, "the history of a person: $_->[0]")
+	  for [ 'Message', 'project_update_template, read' ], [ 'Tap', 'interested, by link' ], [ 'Consent', 'granted, interested' ], [ 'Follow-up', 'They visit on Sunday' ], [ 'Note', q(\[\d{4}-) ];
 	like(get('/whatsapp-interactive/')->{text}, qr{<a href="../whatsapp-interactive/\?lead=$lead"><bdi>Person}, 'is one tap away from the list of answers');
 	is(sql("SELECT count(*) FROM wacta.lead_history WHERE lead_id = $lead AND kind IN ('message', 'tap', 'follow_up')"), 3, 'each once');
 	return;
