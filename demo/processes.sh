@@ -14,6 +14,7 @@ began() {
 start_program() {
 	local name=$1
 	shift
+	rm -f "$run/$name.pid"			# of a demo that a reboot has ended
 	# shellcheck disable=SC2016
 	setsid -f bash -c 'echo $$ >"$1.new" && mv "$1.new" "$1" && shift && exec "$@"' \
 		bash "$run/$name.pid" "$@" >"$work/log/$name.log" 2>&1 </dev/null
