@@ -34,7 +34,6 @@
 PG_FUNCTION_INFO_V1(wacta_query_as);
 PG_FUNCTION_INFO_V1(wacta_texts_of);
 PG_FUNCTION_INFO_V1(wacta_call_with_caller);
-PG_FUNCTION_INFO_V1(wacta_write_event);
 
 /* Between these two the session is the other role's. */
 typedef struct
@@ -237,41 +236,4 @@ wacta_call_with_caller(PG_FUNCTION_ARGS)
 	fcinfo->isnull = call->isnull;
 	become_again(was);
 	return result;
-}
-
-/*
- * write_event(event text, lead_id bigint, data jsonb): a row of wacta.event.
- *
- * What another's code changes is told like anything else, and the deferred
- * trigger that calls hooks is ours, so the restriction is lifted for this row.
- */
-Datum
-wacta_write_event(PG_FUNCTION_ARGS)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, INT8OID, JSONBOID};
-	Datum		values[lengthof(types)];
-	char		null_flags[lengthof(types)];
-	Oid			user;
-	int			context;
-
-	for (int i = 0; i < lengthof(types); i++)
-	{
-		values[i] = PG_GETARG_DATUM(i);
-		null_flags[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-	}
-	GetUserIdAndSecContext(&user, &context);
-	SPI_connect();
-	if (plan == NULL)
-	{
-		plan = SPI_prepare("INSERT INTO wacta.event (event, lead_id, data) VALUES ($1, $2, $3)", lengthof(types), types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the writing of events");
-	}
-	SetUserIdAndSecContext(user, context & ~SECURITY_RESTRICTED_OPERATION);
-	if (SPI_execute_plan(plan, values, null_flags, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write wacta.event");
-	SetUserIdAndSecContext(user, context);
-	SPI_finish();
-	PG_RETURN_VOID();
 }

@@ -35,26 +35,14 @@ COMMENT ON TABLE wacta.event_horizon IS 'The last event that wacta.trim_events()
 
 -- Writing
 
--- In C (src/run_as.c): also when a hook's code, which may leave nothing to the end of the transaction, is what has changed a lead.
+-- In C (src/event.c): also when a hook's code, which may leave nothing to the end of the transaction, is what has changed a lead.
 CREATE FUNCTION wacta.write_event(event text, lead_id bigint, data jsonb) RETURNS void
 LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wacta_write_event';
 COMMENT ON FUNCTION wacta.write_event(text, bigint, jsonb) IS 'Writes an event.';
 REVOKE ALL ON FUNCTION wacta.write_event(text, bigint, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION wacta.tell() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  whole jsonb := to_jsonb(NEW);
-  data  jsonb := '{}';
-BEGIN
-  FOR i IN 1 .. TG_NARGS - 1 LOOP
-    data := data || jsonb_build_object(TG_ARGV[i], whole -> TG_ARGV[i]);
-  END LOOP;
-  PERFORM wacta.write_event(TG_ARGV[0], (whole ->> 'lead_id')::bigint, data);
-  RETURN NULL;
-END
-$$;
+LANGUAGE C SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'wacta_tell';
 COMMENT ON FUNCTION wacta.tell() IS 'Trigger: writes an event (the first argument) of a lead, with the columns that the other arguments name.';
 
 CREATE FUNCTION wacta.tell_merge() RETURNS trigger
