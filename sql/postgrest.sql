@@ -14,7 +14,7 @@ CREATE VIEW pg_temp.exposed AS
 -- The gateway's table: a function's name and arguments, and by which route and method it is reached.
 CREATE TEMP VIEW called AS
   SELECT m[1] AS constant, m[2] AS name, m[3] AS input, CASE WHEN m[4] = 'NULL' THEN '{}' ELSE ('{' || m[4] || '}')::text[] END AS names
-    FROM regexp_matches(pg_read_file(:'routes_c'), '\[FN_(\w+)\] = \{\s+"(\w+)",[^{}]*(INPUT_\w+)[^{}]*\{([^}]*)\}', 'g') m;
+    FROM regexp_matches(pg_read_file(:'routes_c'), '\[FN_(\w+)\] = \{\s+"(\w+)",\s+"SELECT wacta_api[^{}]*(INPUT_\w+)[^{}]*\{([^}]*)\}', 'g') m;
 CREATE TEMP VIEW route AS
   SELECT m[1] AS pattern, m[2] AS get, m[3] AS post, m[4] AS flags
     FROM regexp_matches(pg_read_file(:'routes_c'), '\t\{"(/[^"]+)", (?:FN\((\w+)\)|NULL), (?:FN\((\w+)\)|NULL), ([^}]+)\}', 'g') m;

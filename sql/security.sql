@@ -21,11 +21,11 @@ SELECT signature FROM pg_temp.func WHERE name !~ '^wacta(_api|_http)?\.';
 SELECT signature, proconfig FROM pg_temp.func
  WHERE lanname <> 'c' AND NOT is_parsed AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
    AND NOT (name = ANY ('{wacta.room_for,wacta.due_lanes,wacta.fence_is_fresh,wacta.read_answers,wacta.settle_accepted,wacta.write_accepted,wacta.lock_messages,wacta.claim_lane,wacta.plan_kind,wacta.allow,wacta.time_gates,wacta.place_free_at,wacta.budget_free_at,wacta.count_against_limits,wacta.try_jsonb,wacta.on_taken,wacta.rank,wacta.is_number,wacta.evidence_kind,wacta.counts,wacta.message_state,
-                       wacta.inert_kind,wacta.examine_link,wacta.decide,wacta.decision_note,wacta.on_interested,wacta.mark_scanner,wacta.count_first_decision,wacta.click_changed,
+                       wacta.inert_kind,wacta.examine_link,wacta.decide,wacta.decision_note,wacta.on_interested,wacta.mark_scanner,wacta.click_changed,
                        wacta.lock_lead,wacta.write_note,wacta.write_message,wacta.plan_follow_up,wacta.keep_word,wacta.contrary_word_at,wacta.end_pending,wacta.enqueue,wacta.refusal,wacta.recipient,wacta.default_channel,wacta.keep_queue,
                        wacta.time_zone,wacta.next_sales_time,wacta.evening,wacta.call_time,wacta.call_wishes,wacta.grants_wish,wacta.header,wacta.peer_address,
                        wacta_http.visit,wacta_http.is_prefetch,wacta_http.respond,wacta_http.csp_hash,wacta_http.document,wacta_http.page,wacta_http.click_page,wacta_http.page_texts,
-                       wacta_http.known_language,wacta_http.other_answer,wacta_http.other_button,wacta_http.interested_parts,wacta_http.promises,wacta_http.call_promise,wacta_http.wishes}')
+                       wacta_http.known_language,wacta_http.other_answer,wacta_http.other_button,wacta_http.fill_page,wacta_http.brochure_comes,wacta_http.blank_page,wacta_http.page_language,wacta_http.promised_call,wacta_http.interested_parts,wacta_http.promises,wacta_http.call_promise,wacta_http.wishes}')
             AND proconfig IS NULL AND NOT prosecdef AND NOT EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee <> proowner));
 -- only these languages
 SELECT DISTINCT lanname FROM pg_temp.func WHERE lanname NOT IN ('c', 'sql', 'plpgsql');

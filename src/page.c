@@ -17,7 +17,9 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-/* Text as it may stand in HTML, in attributes too. */
+#define BLANK	'\001'			/* and a letter: what it is filled with */
+
+/* Text as it may stand in HTML, in attributes too; blanks are none of a value's. */
 static void
 append_escaped(StringInfo out, const char *value, int len)
 {
@@ -38,6 +40,8 @@ append_escaped(StringInfo out, const char *value, int len)
 				break;
 			case '\'':
 				appendStringInfoString(out, "&#39;");
+				break;
+			case BLANK:
 				break;
 			default:
 				appendStringInfoCharMacro(out, *value);
@@ -164,4 +168,36 @@ wacta_render(PG_FUNCTION_ARGS)
 	}
 	appendStringInfoString(&out, at);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
+}
+
+PG_FUNCTION_INFO_V1(wacta_fill_page);
+
+/*
+ * SQL: wacta_http.fill_page(blank text, token text, other text) RETURNS bytea
+ *
+ * U+0001 and a t stand for the token, U+0001 and an o for the other.  The bytes
+ * are those of the database's encoding, UTF-8.
+ */
+Datum
+wacta_fill_page(PG_FUNCTION_ARGS)
+{
+	const char *at = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *token = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	const char *other = PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	StringInfoData out;
+	const char *blank;
+
+	initStringInfo(&out);
+	for (; (blank = strchr(at, BLANK)) != NULL; at = blank + 2)
+	{
+		const char *value = blank[1] == 't' ? token : blank[1] == 'o' ? other : "";
+
+		appendBinaryStringInfo(&out, at, blank - at);
+		append_escaped(&out, value, strlen(value));
+		if (blank[1] == '\0')
+			break;
+	}
+	if (blank == NULL)
+		appendStringInfoString(&out, at);
+	PG_RETURN_BYTEA_P(cstring_to_text_with_len(out.data, out.len));
 }

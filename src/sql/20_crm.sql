@@ -61,6 +61,11 @@ COMMENT ON COLUMN wacta.project.time_zone IS 'NULL: the one in wacta.config.';
 CREATE INDEX ON wacta.project (template_id);
 CREATE INDEX ON wacta.project (brochure_template_id);
 
+CREATE FUNCTION wacta.has_brochure(p wacta.project) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN $1.brochure_link IS NOT NULL OR $1.brochure_media_id IS NOT NULL;
+COMMENT ON FUNCTION wacta.has_brochure(wacta.project) IS 'Whether there is something to send as the brochure of a project.';
+
 -- Leads and messages draw their ids from one sequence, so that a number names one thing: wacta.mint_link() takes either.
 CREATE SEQUENCE wacta.lead_or_message_id;
 
@@ -383,12 +388,17 @@ AS $$ SELECT nullif(left(btrim(regexp_replace($1, '[[:cntrl:][:space:]\u200B-\u2
 COMMENT ON FUNCTION wacta.clean_name(text) IS
 'A name as it may stand in a template and on a page: one line, no control or direction characters, at most 300 characters.';
 
+CREATE FUNCTION wacta.note_line(note text, at timestamptz, zone text) RETURNS text
+LANGUAGE sql STABLE
+RETURN format('[%s] %s', to_char($2 AT TIME ZONE $3, 'YYYY-MM-DD HH24:MI:SS'), $1);
+COMMENT ON FUNCTION wacta.note_line(text, timestamptz, text) IS 'A note as it stands in the log, with its date.';
+
 CREATE FUNCTION wacta.write_note(l wacta.lead, note text, ref text DEFAULT NULL, noted_at timestamptz DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql
 AS $$
 BEGIN
   INSERT INTO wacta.lead_note (lead_id, noted_at, note, author, ref)
-  SELECT l.lead_id, n.at, format('[%s] %s', to_char(n.at AT TIME ZONE n.zone, 'YYYY-MM-DD HH24:MI:SS'), $2), session_user, $3
+  SELECT l.lead_id, n.at, wacta.note_line($2, n.at, n.zone), session_user, $3
     FROM (SELECT coalesce($4, wacta.now()) AS at, coalesce((SELECT p.time_zone FROM wacta.project p WHERE p.project_id = l.project_id), c.time_zone) AS zone
             FROM wacta.config c) n
   ON CONFLICT DO NOTHING;

@@ -297,7 +297,7 @@ DECLARE
   p wacta.project;
 BEGIN
   SELECT pr.* INTO p FROM wacta.project pr JOIN wacta.lead l USING (project_id) WHERE l.lead_id = $1;
-  IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
+  IF NOT wacta.has_brochure(p) THEN
     IF NOT EXISTS (SELECT FROM wacta.lead l WHERE l.lead_id = $1) THEN
       RETURN wacta.send_brochure(wacta.forwarded($1));
     END IF;

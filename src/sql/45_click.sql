@@ -99,7 +99,7 @@ BEGIN
   RETURN CASE
     WHEN $1 ->> 'method' = 'HEAD' THEN 'head'
     WHEN $1 ? 'purpose' THEN 'prefetch'
-    WHEN (SELECT NOT bool_or(p.is_person) FROM wacta.preview_agent p WHERE lower($1 ->> 'agent') LIKE p.pattern) THEN 'preview'
+    WHEN (SELECT NOT bool_or(p.is_person) FROM (SELECT lower($1 ->> 'agent') AS agent OFFSET 0) a JOIN wacta.preview_agent p ON a.agent LIKE p.pattern) THEN 'preview'
   END;
 END
 $$;
@@ -199,6 +199,12 @@ LANGUAGE plpgsql IMMUTABLE
 AS $$ BEGIN RETURN format(CASE $2 WHEN 'call' THEN 'Pressed the key for ''%s'' in a call' WHEN 'staff' THEN 'Told staff ''%s''' ELSE 'Clicked ''%s'' via WhatsApp' END, $1); END $$;
 COMMENT ON FUNCTION wacta.decision_note(text, text) IS 'What the log of a lead says of a decision.';
 
+CREATE FUNCTION wacta.interest_reason(via text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE $1 WHEN 'call' THEN 'Interested in a call' WHEN 'staff' THEN 'Interested, says staff' ELSE 'Interested via WhatsApp' END;
+COMMENT ON FUNCTION wacta.interest_reason(text) IS 'Why an interested person is called.';
+
+-- (wacta.write_interest() does the same for many people at once, and must go on doing the same.)
 CREATE FUNCTION wacta.on_interested(l wacta.lead, project_id integer, without_consent boolean, via text, evidence jsonb, decided_at timestamptz) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -216,14 +222,14 @@ BEGIN
     RETURN;
   END IF;
   SELECT * INTO p FROM wacta.project pr WHERE pr.project_id = $2;
-  IF p.brochure_link IS NULL AND p.brochure_media_id IS NULL THEN
+  IF NOT wacta.has_brochure(p) THEN
     NULL;
   ELSIF EXISTS (SELECT FROM wacta.channel c WHERE c.is_default) THEN
     PERFORM wacta.write_message(l, 'brochure', p.brochure_template_id, '{}', $2);
   ELSE                                                   -- the yes counts all the same
     PERFORM wacta.write_note(l, 'The brochure was not sent: there is no channel to send from');
   END IF;
-  PERFORM wacta.plan_follow_up(l, CASE $4 WHEN 'call' THEN 'Interested in a call' WHEN 'staff' THEN 'Interested, says staff' ELSE 'Interested via WhatsApp' END);
+  PERFORM wacta.plan_follow_up(l, wacta.interest_reason($4));
 END
 $$;
 COMMENT ON FUNCTION wacta.on_interested(wacta.lead, integer, boolean, text, jsonb, timestamptz) IS

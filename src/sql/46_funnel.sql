@@ -183,33 +183,33 @@ $$;
 COMMENT ON FUNCTION wacta.count_decisions(wacta.click[], wacta.click[]) IS
 'Counts the people whose decisions have changed, and the messages that they answer, by what there is now and was before.';
 
--- Nearly every decision is a person's first, and the only row of its statement. Nothing is to be counted out then, so what it adds
--- needs no look at what there was; and a tap waits for this.
-CREATE FUNCTION wacta.count_first_decision(k wacta.click) RETURNS boolean
-LANGUAGE plpgsql
+-- Nearly every decision is a person's first. Nothing is to be counted out then, so what it adds needs no look at what there was; and
+-- a tap waits for this.
+CREATE FUNCTION wacta.count_first_decisions(after wacta.click[]) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-  zone text;
-  day  date;
-  yes  integer := CASE k.action WHEN 'interested' THEN 1 ELSE 0 END;
+  zone text := (SELECT c.time_zone FROM wacta.config c);
 BEGIN
-  IF NOT k.effective OR k.kind <> 'tap'
-     OR EXISTS (SELECT FROM wacta.click c WHERE c.lead_id = k.lead_id AND c.click_id <> k.click_id AND c.effective) THEN
+  IF EXISTS (SELECT FROM unnest(after) k WHERE NOT k.effective OR k.kind <> 'tap'
+                 OR EXISTS (SELECT FROM wacta.click c WHERE c.lead_id = k.lead_id AND c.click_id <> k.click_id AND c.effective)) THEN
     RETURN false;
   END IF;
-  zone := (SELECT c.time_zone FROM wacta.config c);
-  day := wacta.figures_day(k.clicked_at, zone);
   INSERT INTO wacta.audience_delta (day, scope, scope_id, clickers, interested, not_interested)
-  VALUES (day, 'all', 0, 1, yes, 1 - yes), (day, 'project', coalesce(k.project_id, 0), 1, yes, 1 - yes), (day, 'template', coalesce(k.template_id, 0), 1, yes, 1 - yes);
+  SELECT wacta.figures_day(k.clicked_at, zone), s.scope, s.scope_id, count(*), count(*) FILTER (WHERE k.action = 'interested'), count(*) FILTER (WHERE k.action <> 'interested')
+    FROM unnest(after) k CROSS JOIN LATERAL (VALUES ('all', 0), ('project', coalesce(k.project_id, 0)), ('template', coalesce(k.template_id, 0))) s(scope, scope_id)
+   GROUP BY 1, 2, 3;
   INSERT INTO wacta.funnel_delta (day, project_id, template_id, channel_id, counted, state, done, number, cost)
-  SELECT f.day, coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), f.counted, f.state, true, 1, 0
-    FROM (VALUES (day, k.action, k.kind), (wacta.figures_day(k.message_at, zone), 'answer', k.action)) f(day, counted, state)
-   WHERE f.day IS NOT NULL;                              -- a decision on no message answers none
+  SELECT f.day, coalesce(k.project_id, 0), coalesce(k.template_id, 0), coalesce(k.channel_id, 0), f.counted, f.state, true, count(*), 0
+    FROM unnest(after) k
+   CROSS JOIN LATERAL (VALUES (wacta.figures_day(k.clicked_at, zone), k.action, k.kind), (wacta.figures_day(k.message_at, zone), 'answer', k.action)) f(day, counted, state)
+   WHERE f.day IS NOT NULL                               -- a decision on no message answers none
+   GROUP BY 1, 2, 3, 4, 5, 6;
   RETURN true;
 END
 $$;
-COMMENT ON FUNCTION wacta.count_first_decision(wacta.click) IS
-'Counts a click that was inserted by itself, if it is the first decision of a person; false: it is not, and nothing was counted.';
+COMMENT ON FUNCTION wacta.count_first_decisions(wacta.click[]) IS
+'Counts clicks that a statement has inserted, if each is the first decision of a person; false: not all are, and nothing was counted.';
 
 -- What is too much to be held in memory, a restore above all, is counted anew.
 CREATE FUNCTION wacta.click_changed() RETURNS trigger
@@ -229,7 +229,7 @@ BEGIN
   END IF;
   IF most IN (cardinality(before), cardinality(after)) THEN
     PERFORM wacta.rebuild_funnel();
-  ELSIF before IS NULL AND cardinality(after) = 1 AND wacta.count_first_decision(after[1]) THEN
+  ELSIF before IS NULL AND wacta.count_first_decisions(after) THEN
     RETURN NULL;
   ELSE
     PERFORM wacta.count_clicks(before, after);

@@ -13,7 +13,7 @@ BEGIN
     GRANT USAGE ON SCHEMA wacta_api, wacta_http TO %1$I;
     GRANT EXECUTE ON FUNCTION
       wacta_api.track_page(text, text, text), wacta_api.track(text, text, text, text, text), wacta_api.track_visit(text, text, text, text),
-      wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea), wacta_http.apply_received(),
+      wacta_api.webhook_challenge(text, text, text), wacta_api.webhook_whatsapp(bytea), wacta_api.webhook_ivr(bytea), wacta_http.apply_received(), wacta_http.track_many(text[], text[], text[], jsonb[]),
       wacta_api.login(text, text), wacta_api.logout(), wacta_api.password_page(), wacta_api.health(),
       wacta_api.dashboard(text, text, text, text, text, text, text, text), wacta_api.people(text, text, text, text, text, text), wacta_api.people_csv(text, text, text, text, text) TO %1$I;
     ALTER ROLE %1$I SET statement_timeout = '10s'
