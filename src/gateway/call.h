@@ -29,6 +29,9 @@ typedef enum CallOutcome
 
 struct Pool;
 struct Session;
+struct Call;
+
+typedef TAILQ_HEAD(CallList, Call) CallList;
 
 /*
  * The caller fills the first part, leaves it alone until done is called, which
@@ -42,6 +45,7 @@ typedef struct Call
 	Share		share;
 	bool		read_only;
 	bool		background;		/* nobody waits for it: all others come first */
+	bool		alone;			/* in a transaction of its own */
 	const char *role;
 	const char *method;
 	const char *path;
@@ -56,7 +60,7 @@ typedef struct Call
 
 	/* results, valid in done */
 	CallOutcome outcome;
-	PGresult   *reply;			/* one row, one column */
+	PGresult   *reply;			/* one row, one column; a row for each member of a group */
 	PGresult   *response;		/* response.status, response.headers */
 	PGresult   *error;
 
@@ -64,7 +68,8 @@ typedef struct Call
 	struct Pool *pool;
 	struct Session *session;	/* NULL while it waits */
 	struct event *deadline;
-	TAILQ_ENTRY(Call) link;
+	CallList   *members;		/* of a group, see group.h; else NULL */
+	TAILQ_ENTRY(Call) link;		/* in the queue, or in its group */
 } Call;
 
 extern void call_clear(Call *call);

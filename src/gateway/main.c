@@ -21,6 +21,7 @@
 #include "arena.h"
 #include "check.h"
 #include "connection.h"
+#include "group.h"
 #include "jwt.h"
 #include "listen.h"
 #include "memory.h"
@@ -165,6 +166,7 @@ pool_config(const Options *options)
 		.conninfo = options->db,
 			.size = (int) options->pool,
 			.queue = (int) options->queue,
+			.group = options->group < MAX_GROUP ? (int) options->group : MAX_GROUP,
 			.queue_timeout = options->queue_timeout,
 			.call_timeout = options->request_timeout,
 			.statement_timeout = options->statement_timeout,

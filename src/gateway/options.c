@@ -77,6 +77,9 @@ static const Option table[] = {
 	"pages, use at most half of them, one lead's taps one"},
 	{"queue", KIND_COUNT, AT(queue), "N", "1000", FIXED,
 	"requests that may wait for a connection; more get a 503"},
+	{"group", KIND_COUNT, AT(group), "N", "16", FIXED,
+	"customers' taps that wait at the same time share a transaction,\n"
+	"at most so many, 64 at most; 1: each has its own"},
 	{"queue-timeout", KIND_TIME, AT(queue_timeout), "TIME", "5s", FIXED,
 	"longest wait for a connection, then 503"},
 	{"request-timeout", KIND_TIME, AT(request_timeout), "TIME", "30s", FIXED,

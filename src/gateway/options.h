@@ -22,6 +22,7 @@ typedef struct Options
 	const char *jwt_secret_file;
 	long		pool;
 	long		queue;
+	long		group;
 	long		queue_timeout;	/* all times in milliseconds */
 	long		request_timeout;
 	long		statement_timeout;

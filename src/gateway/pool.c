@@ -5,8 +5,13 @@
  * A call runs on a connection of its own from begin to commit.  When all are
  * taken it waits, but not for long and not behind too many: a full queue helps
  * no one.  One queue serves all, in order, save that a call whose share (share.c)
- * is used up is passed over until one of the same share ends.  Must not know what
- * a call does.  Called by exchange.c.
+ * is used up is passed over until one of the same share ends.
+ *
+ * Customers' taps run in groups (group.c), few of them at a time: each then finds
+ * more taps waiting, and takes fewer transactions for them.  A group waits for
+ * nobody's lock, so it need not leave room for others of its kind.
+ *
+ * Must not know what a call does.  Called by exchange.c.
  *
  * Copyright (c) 2026, the wacta authors
  */
@@ -17,7 +22,10 @@
 #include <string.h>
 
 #include "arena.h"
+#include "group.h"
 #include "session.h"
+
+#define GROUP_PAUSE		1000	/* microseconds */
 
 typedef struct CallQueue
 {
@@ -32,6 +40,10 @@ struct Pool
 	Session    *sessions;
 	CallQueue	waiting;
 	CallQueue	background;
+	const Call *gathering;		/* the group that is being put together */
+	struct event *group_timer;
+	bool		group_due;		/* taps have waited for company long enough */
+	int			crowd;			/* taps at work when the last group began */
 	uint64_t	connects;
 	uint64_t	failures;
 	bool		complained;		/* the outage in progress is in the log */
@@ -70,19 +82,14 @@ pool_session_failed(Session *session, const char *reason)
 			(int) strcspn(reason, "\n"), reason);
 }
 
+static void on_deadline(evutil_socket_t fd, short what, void *arg);
+
 static void
 set_deadline(Call *call, long ms)
 {
 	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
 	evtimer_add(call->deadline, &tv);
-}
-
-static void
-run_call(Session *session, Call *call)
-{
-	set_deadline(call, session->pool->config->call_timeout);
-	session_run(session, call);
 }
 
 /* The first connection after an outage calls the others. */
@@ -112,6 +119,20 @@ find_idle(Pool *pool)
 	return NULL;
 }
 
+/* Of a call, or of the members of a group: those of one share. */
+static int
+count_share(const Call *call, uint64_t key)
+{
+	const Call *member;
+	int			count = 0;
+
+	if (call == NULL || call->members == NULL)
+		return call != NULL && call->share.key == key;
+	TAILQ_FOREACH(member, call->members, link)
+		count += member->share.key == key;
+	return count;
+}
+
 /* Calls of the same share that run. */
 static int
 running_beside(const Pool *pool, const Call *call)
@@ -119,13 +140,54 @@ running_beside(const Pool *pool, const Call *call)
 	int			count = 0;
 	int			i;
 
-	for (i = 0; i < pool->config->size && call->share.key != 0; i++)
-	{
-		const Call *other = pool->sessions[i].call;
+	if (call->share.key == 0)
+		return 0;
+	for (i = 0; i < pool->config->size; i++)
+		count += count_share(pool->sessions[i].call, call->share.key);
+	return count + count_share(pool->gathering, call->share.key);
+}
 
-		count += other != NULL && other->share.key == call->share.key;
+static int
+running_groups(const Pool *pool)
+{
+	int			count = 0;
+	int			i;
+
+	for (i = 0; i < pool->config->size; i++)
+		count += pool->sessions[i].call != NULL && pool->sessions[i].call->members != NULL;
+	return count;
+}
+
+static int
+running_members(const Pool *pool)
+{
+	const Call *member;
+	int			count = 0;
+	int			i;
+
+	for (i = 0; i < pool->config->size; i++)
+	{
+		if (pool->sessions[i].call == NULL || pool->sessions[i].call->members == NULL)
+			continue;
+		TAILQ_FOREACH(member, pool->sessions[i].call->members, link)
+			count++;
 	}
 	return count;
+}
+
+static bool
+goes_in_group(const Pool *pool, const Call *call)
+{
+	return pool->config->group > 1 && group_takes(call);
+}
+
+/* Two, so that one works while the other waits for the disk; more when the pool is made for more processors. */
+static int
+most_groups(const Pool *pool)
+{
+	int			quarter = pool->config->size / 4;
+
+	return quarter > 2 ? quarter : pool->config->size > 1 ? 2 : 1;
 }
 
 static int
@@ -139,16 +201,59 @@ running_in_background(const Pool *pool)
 	return count;
 }
 
+/* Do so many taps wait? */
+static bool
+has_waiting(const Pool *pool, int wanted)
+{
+	const Call *call;
+	int			count = 0;
+
+	TAILQ_FOREACH(call, &pool->waiting.calls, link)
+	{
+		if (count >= wanted)
+			break;
+		count += goes_in_group(pool, call);
+	}
+	return count >= wanted;
+}
+
 /*
- * Has one more of the call's share room among those that run?  What nobody waits
- * for leaves half of the pool alone, too.
+ * At once when no group is at work.  Else when as many wait as make two groups of
+ * equal size with those at work, or after a moment: customers who have just been
+ * answered come again, others instead of them, and a group of one costs nearly as
+ * much as one of all.
  */
+static bool
+may_start_group(const Pool *pool)
+{
+	static const struct timeval pause = {0, GROUP_PAUSE};
+	int			running = running_groups(pool);
+
+	if (running == 0 || running >= most_groups(pool))
+		return running == 0;
+	if (pool->group_due || has_waiting(pool, pool->crowd / most_groups(pool)))
+		return true;
+	if (!evtimer_pending(pool->group_timer, NULL))
+		evtimer_add(pool->group_timer, &pause);
+	return false;
+}
+
+/* Has one more of the call's share room among those that run? */
+static bool
+has_room(const Pool *pool, const Call *call)
+{
+	return call->share.key == 0 || running_beside(pool, call) < call->share.running;
+}
+
+/* What nobody waits for leaves half of the pool alone, too. */
 static bool
 may_run(const Pool *pool, const Call *call)
 {
 	if (call->background && running_in_background(pool) >= (pool->config->size + 1) / 2)
 		return false;
-	return call->share.key == 0 || running_beside(pool, call) < call->share.running;
+	if (goes_in_group(pool, call) && !may_start_group(pool))
+		return false;
+	return has_room(pool, call);
 }
 
 static CallQueue *
@@ -191,6 +296,89 @@ next_call(const Pool *pool, const CallQueue *queue)
 	return call;
 }
 
+/* ---- Running ---- */
+
+static void dispatch(Pool *pool);
+
+static void
+run_call(Session *session, Call *call)
+{
+	set_deadline(call, session->pool->config->call_timeout);
+	session_run(session, call);
+}
+
+/* It goes on as one that has waited longest; what it waits for from now on is its own. */
+static void
+run_alone(Call *call)
+{
+	Pool	   *pool = call->pool;
+
+	call->alone = true;
+	call->deadline = evtimer_new(pool->base, on_deadline, call);
+	set_deadline(call, pool->config->queue_timeout);
+	TAILQ_INSERT_HEAD(&pool->waiting.calls, call, link);
+	pool->waiting.count++;
+	dispatch(pool);
+}
+
+/* A member's time is its group's. */
+static void
+join_group(Call *group, Call *member)
+{
+	event_free(member->deadline);
+	member->deadline = NULL;
+	group_add(group, member);
+}
+
+/* All that wait and may go together with this one. */
+static Call *
+gather(Pool *pool, Call *first)
+{
+	Call	   *group = group_new(first, run_alone);
+	Call	   *call = TAILQ_FIRST(&pool->waiting.calls);
+	int			count = 1;
+
+	pool->gathering = group;
+	join_group(group, first);
+	while (call != NULL && count < pool->config->group)
+	{
+		Call	   *next = TAILQ_NEXT(call, link);
+
+		if (goes_in_group(pool, call) && group_admits(group, call) && has_room(pool, call))
+		{
+			leave_queue(call);
+			join_group(group, call);
+			count++;
+		}
+		call = next;
+	}
+	pool->gathering = NULL;
+	pool->crowd = count + running_members(pool);
+	group_close(group);
+	group->pool = pool;
+	group->outcome = CALL_LOST;
+	group->deadline = evtimer_new(pool->base, on_deadline, group);
+	return group;
+}
+
+static void
+on_group_timer(evutil_socket_t fd, short what, void *arg)
+{
+	Pool	   *pool = arg;
+
+	(void) fd;
+	(void) what;
+	pool->group_due = true;
+	dispatch(pool);
+	pool->group_due = false;
+}
+
+static void
+run(Session *session, Call *call)
+{
+	run_call(session, goes_in_group(session->pool, call) ? gather(session->pool, call) : call);
+}
+
 static void
 dispatch(Pool *pool)
 {
@@ -204,7 +392,7 @@ dispatch(Pool *pool)
 		if (call == NULL)
 			return;
 		leave_queue(call);
-		run_call(session, call);
+		run(session, call);
 	}
 }
 
@@ -290,12 +478,14 @@ pool_submit(Pool *pool, Call *call)
 	call->deadline = evtimer_new(pool->base, on_deadline, call);
 	if (session != NULL)
 	{
-		run_call(session, call);
+		run(session, call);
 		return;
 	}
 	set_deadline(call, pool->config->queue_timeout);
 	TAILQ_INSERT_TAIL(&queue->calls, call, link);
 	queue->count++;
+	if (goes_in_group(pool, call))
+		dispatch(pool);			/* it may be the one that the others waited for */
 }
 
 PoolFigures
@@ -324,6 +514,10 @@ pool_start(struct event_base *base, const PoolConfig *config)
 
 	pool->base = base;
 	pool->config = config;
+	pool->gathering = NULL;
+	pool->group_due = false;
+	pool->crowd = 0;
+	pool->group_timer = evtimer_new(base, on_group_timer, pool);
 	pool->sessions = must_alloc((size_t) config->size * sizeof(Session));
 	TAILQ_INIT(&pool->waiting.calls);
 	TAILQ_INIT(&pool->background.calls);
@@ -342,6 +536,7 @@ pool_stop(Pool *pool)
 
 	for (i = 0; i < pool->config->size; i++)
 		session_close(&pool->sessions[i]);
+	event_free(pool->group_timer);
 	free(pool->sessions);
 	free(pool);
 }

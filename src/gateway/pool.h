@@ -19,6 +19,7 @@ typedef struct PoolConfig
 	const char *conninfo;
 	int			size;
 	int			queue;			/* calls that may wait */
+	int			group;			/* taps made in one transaction, at most */
 	long		queue_timeout;	/* milliseconds, as the others */
 	long		call_timeout;
 	long		statement_timeout;

@@ -23,6 +23,7 @@ enum
 {
 	FN_TRACK_PAGE,
 	FN_TRACK,
+	FN_TRACK_MANY,
 	FN_TRACK_VISIT,
 	FN_SEND,
 	FN_TEMPLATE,
@@ -55,6 +56,13 @@ static const ApiFunction functions[] = {
 		"track",
 		"SELECT wacta_api.track(token => $1, action => $2, lead_id => $3, confirm => $4, call_at => $5)",
 		INPUT_ARGS, OUTPUT_BYTES, SHARE_LEAD, 5, {"token", "action", "lead_id", "confirm", "call_at"}
+	},
+	/* an array for each argument of a link, and one of headers; see group.c */
+	[FN_TRACK_MANY] = {
+		"track_many",
+		"SELECT nth::text, status, response_headers, body"
+		" FROM wacta_http.track_many($1::text[], $2::text[], $3::text[], $4::jsonb[])",
+		INPUT_ARGS, OUTPUT_BYTES, SHARE_ALL, 4, {NULL}
 	},
 	[FN_TRACK_VISIT] = {
 		"track_visit",
@@ -384,6 +392,18 @@ routes_allow(const Route *route)
 	if ((route->flags & ROUTE_GET_WRITES) != 0)
 		return "OPTIONS, GET, POST";
 	return route->post != NULL ? "OPTIONS, GET, HEAD, POST" : "OPTIONS, GET, HEAD";
+}
+
+const ApiFunction *
+routes_tap_function(void)
+{
+	return FN(TRACK);
+}
+
+const ApiFunction *
+routes_taps_function(void)
+{
+	return FN(TRACK_MANY);
 }
 
 const char *

@@ -118,6 +118,16 @@ extern const ApiFunction *routes_visit_function(const Route *route);
 /* The value of the Allow header. */
 extern const char *routes_allow(const Route *route);
 
+/* A customer's tap, its arguments, and the function that takes several taps. */
+enum
+{
+	TAP_LINK_ARGS = 3,			/* token, action, lead_id */
+	TAP_CONFIRM = 3,
+	TAP_CALL_AT = 4
+};
+extern const ApiFunction *routes_tap_function(void);
+extern const ApiFunction *routes_taps_function(void);
+
 extern const char *method_name(HttpMethod method);
 
 #endif							/* GATEWAY_ROUTES_H */
