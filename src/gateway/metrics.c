@@ -164,6 +164,9 @@ write_pool(struct evbuffer *out, const PoolFigures *pool)
 				"Connections made to the database", (double) pool->connects);
 	write_value(out, "wacta_gateway_pool_failures_total", "counter",
 				"Connections that broke or could not be made", (double) pool->failures);
+	write_value(out, "wacta_gateway_groups_total", "counter",
+				"Transactions begun for customers' taps, however many are in one", (double) pool->groups);
+	write_value(out, "wacta_gateway_grouped_taps_total", "counter", "Taps in them", (double) pool->grouped);
 }
 
 static void

@@ -46,6 +46,8 @@ struct Pool
 	int			crowd;			/* taps at work when the last group began */
 	uint64_t	connects;
 	uint64_t	failures;
+	uint64_t	groups;
+	uint64_t	grouped;
 	bool		complained;		/* the outage in progress is in the log */
 };
 
@@ -353,6 +355,8 @@ gather(Pool *pool, Call *first)
 		call = next;
 	}
 	pool->gathering = NULL;
+	pool->groups++;
+	pool->grouped += (uint64_t) count;
 	pool->crowd = count + running_members(pool);
 	group_close(group);
 	group->pool = pool;
@@ -492,7 +496,7 @@ PoolFigures
 pool_figures(const Pool *pool)
 {
 	PoolFigures now = {.size = pool->config->size,.waiting = pool->waiting.count + pool->background.count,
-	.connects = pool->connects,.failures = pool->failures};
+	.connects = pool->connects,.failures = pool->failures,.groups = pool->groups,.grouped = pool->grouped};
 	int			i;
 
 	for (i = 0; i < pool->config->size; i++)
@@ -514,9 +518,6 @@ pool_start(struct event_base *base, const PoolConfig *config)
 
 	pool->base = base;
 	pool->config = config;
-	pool->gathering = NULL;
-	pool->group_due = false;
-	pool->crowd = 0;
 	pool->group_timer = evtimer_new(base, on_group_timer, pool);
 	pool->sessions = must_alloc((size_t) config->size * sizeof(Session));
 	TAILQ_INIT(&pool->waiting.calls);

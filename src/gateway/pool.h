@@ -36,6 +36,8 @@ typedef struct PoolFigures
 	int			waiting;		/* calls */
 	uint64_t	connects;
 	uint64_t	failures;
+	uint64_t	groups;			/* of taps */
+	uint64_t	grouped;		/* taps in them */
 } PoolFigures;
 
 /* Starts to connect; calls may be submitted at once.  Keeps config. */
