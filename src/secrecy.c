@@ -25,6 +25,7 @@
 static const char *const secret_bearers[] = {
 	"add_signing_key", "set_session_secret", "set_credential", "add_staff",
 	"set_staff_password", "change_password", "password_", "wacta_api.login", "wacta_api.track",
+	"wacta_http.track_many", "examine_link",
 	"wacta_api.webhook", "record_click", "verify_token", "ingest_webhook", "receive_webhook",
 	"token_check", "examine_token", "mint_signed", "request.headers", "request.cookies", "wacta.seal"
 };

@@ -83,7 +83,7 @@ sub test_routes
 		my $allow = $flags =~ /METRICS/ ? '404' : join ', ', 'OPTIONS', @methods;
 		is($answer->{headers}{allow} // $answer->{status}, $allow, "$pattern as the gateway has it");
 	}
-	like($conf, qr{/call/[\w-]+/$_\b}, "nginx calls $_") for $source =~ /^\t\t"(\w+)",$/mg;
+	like($conf, qr{/call/[\w-]+/$_\b}, "nginx calls $_") for $source =~ /^\t\t"(\w+)",\n\t\t"SELECT wacta_api\./mg;
 	return;
 }
 
