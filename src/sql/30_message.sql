@@ -210,33 +210,31 @@ CREATE FUNCTION wacta.refusal(consent text, recipient_kind text) RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-  RETURN (
-    SELECT CASE
-      WHEN $1 = 'withdrawn' THEN 'opted_out'
-      WHEN $1 = 'unknown' AND (SELECT require_opt_in FROM wacta.config) THEN 'no_opt_in'
-      WHEN $2 IS NULL THEN 'no_phone'
-    END);
+  IF $1 = 'unknown' THEN                 -- others need no query
+    RETURN (SELECT CASE WHEN c.require_opt_in THEN 'no_opt_in' WHEN $2 IS NULL THEN 'no_phone' END FROM wacta.config c);
+  END IF;
+  RETURN CASE WHEN $1 = 'withdrawn' THEN 'opted_out' WHEN $2 IS NULL THEN 'no_phone' END;
 END
 $$;
 COMMENT ON FUNCTION wacta.refusal(text, text) IS 'Why nothing may be sent to a person (opted_out, no_opt_in, no_phone); NULL: it may.';
 
 -- The one way into the outbox.
-CREATE FUNCTION wacta.write_message(l wacta.lead, purpose text, template_id integer, variables jsonb, project_id integer) RETURNS bigint
+CREATE FUNCTION wacta.write_message(l wacta.lead, purpose text, channel_id integer, template_id integer, variables jsonb, project_id integer) RETURNS bigint
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  why text := wacta.refusal(l.consent, (SELECT r.kind FROM wacta.recipient(l.lead_id) r));
+  why text := wacta.refusal(l.consent, (wacta.recipient(l.lead_id)).kind);
   id  bigint;
 BEGIN
   INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, project_id, variables, expires_at, status, reason)
-  VALUES (l.lead_id, $2, wacta.default_channel(), $3, coalesce($5, l.project_id), $4,
+  VALUES (l.lead_id, $2, $3, $4, coalesce($6, l.project_id), $5,
           wacta.now() + (SELECT message_ttl FROM wacta.config),
           CASE WHEN why IS NULL THEN 'queued' ELSE 'suppressed' END::wacta.message_status, why)
   RETURNING message_id INTO id;
   RETURN id;
 END
 $$;
-COMMENT ON FUNCTION wacta.write_message(wacta.lead, text, integer, jsonb, integer) IS 'As wacta.enqueue(), for a lead that the caller has locked.';
+COMMENT ON FUNCTION wacta.write_message(wacta.lead, text, integer, integer, jsonb, integer) IS 'As wacta.enqueue(), for a lead that the caller has locked.';
 
 -- The share lock makes an opt-out wait for us or us for it, so that no message slips past it.
 CREATE FUNCTION wacta.enqueue(lead_id bigint, purpose text, template_id integer, variables jsonb DEFAULT '{}',
@@ -250,7 +248,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN wacta.enqueue(wacta.forwarded($1), $2, $3, $4, $5);
   END IF;
-  RETURN wacta.write_message(l, $2, $3, $4, $5);
+  RETURN wacta.write_message(l, $2, wacta.default_channel(), $3, $4, $5);
 END
 $$;
 COMMENT ON FUNCTION wacta.enqueue(bigint, text, integer, jsonb, integer) IS

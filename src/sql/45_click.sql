@@ -211,6 +211,7 @@ AS $$
 DECLARE
   agrees boolean := NOT without_consent AND wacta.keep_word(l, 'granted', 'interested', $5 || jsonb_build_object('via', $4), $6);
   p      wacta.project;
+  sender integer;
 BEGIN
   -- both at once, for each UPDATE costs all that watches the row
   UPDATE wacta.lead x SET status = 'Interested', stage = 'Interested', consent = CASE WHEN agrees THEN 'granted' ELSE x.consent END, updated_at = wacta.now()
@@ -222,12 +223,13 @@ BEGIN
     RETURN;
   END IF;
   SELECT * INTO p FROM wacta.project pr WHERE pr.project_id = $2;
-  IF NOT wacta.has_brochure(p) THEN
-    NULL;
-  ELSIF EXISTS (SELECT FROM wacta.channel c WHERE c.is_default) THEN
-    PERFORM wacta.write_message(l, 'brochure', p.brochure_template_id, '{}', $2);
-  ELSE                                                   -- the yes counts all the same
-    PERFORM wacta.write_note(l, 'The brochure was not sent: there is no channel to send from');
+  IF wacta.has_brochure(p) THEN
+    SELECT c.channel_id INTO sender FROM wacta.channel c WHERE c.is_default;
+    IF FOUND THEN
+      PERFORM wacta.write_message(l, 'brochure', sender, p.brochure_template_id, '{}', $2);
+    ELSE                                                 -- the yes counts all the same
+      PERFORM wacta.write_note(l, 'The brochure was not sent: there is no channel to send from');
+    END IF;
   END IF;
   PERFORM wacta.plan_follow_up(l, wacta.interest_reason($4));
 END
