@@ -4,8 +4,8 @@
  *
  *	  clicks PORT CONNECTIONS FILE
  *
- * FILE has a request a line: method and target.  Each is sent once, as soon as
- * one of the connections is free.  Prints one line: requests a second, p50 and
+ * FILE has a request a line: method, target and, if it has one, a form.  Each is
+ * sent once, as soon as one of the connections is free.  Prints one line: requests a second, p50 and
  * p99 in milliseconds, and how many answers were 200.
  *
  * One thread on epoll, so that it costs little beside what it measures.
@@ -61,7 +61,26 @@ now_ms(void)
 	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
-/* One request a line, made into what goes over the wire. */
+/* A line of the file as it goes over the wire. */
+static char *
+make_request(char *line)
+{
+	char	   *target = strchr(line, ' ');
+	char	   *form = target != NULL ? strchr(target + 1, ' ') : NULL;
+	char		length[100] = "";
+	char	   *request;
+
+	if (form != NULL)
+		*form++ = '\0';
+	if (form != NULL || strncmp(line, "POST", 4) == 0)
+		snprintf(length, sizeof(length), "%sContent-Length: %zu\r\n",
+				 form != NULL ? "Content-Type: application/x-www-form-urlencoded\r\n" : "", form != NULL ? strlen(form) : 0);
+	if (asprintf(&request, "%s HTTP/1.1\r\nHost: localhost\r\n"
+				 "User-Agent: Mozilla/5.0 (Linux; Android 14) Mobile\r\n%s\r\n%s", line, length, form != NULL ? form : "") < 0)
+		die("memory");
+	return request;
+}
+
 static void
 read_requests(const char *path)
 {
@@ -75,11 +94,9 @@ read_requests(const char *path)
 	{
 		line[strcspn(line, "\n")] = '\0';
 		requests = realloc(requests, (n_requests + 1) * sizeof(char *));
-		if (requests == NULL ||
-			asprintf(&requests[n_requests++], "%s HTTP/1.1\r\nHost: localhost\r\n"
-					 "User-Agent: Mozilla/5.0 (Linux; Android 14) Mobile\r\n%s\r\n", line,
-					 strncmp(line, "POST", 4) == 0 ? "Content-Length: 0\r\n" : "") < 0)
+		if (requests == NULL)
 			die("memory");
+		requests[n_requests++] = make_request(line);
 	}
 	free(line);
 	fclose(file);
@@ -123,10 +140,14 @@ static bool
 is_whole(const Connection *c)
 {
 	const char *end = memmem(c->answer, c->have, "\r\n\r\n", 4);
+	const char *chunked;
 	const char *length;
 
 	if (end == NULL)
 		return false;
+	chunked = strcasestr(c->answer, "\r\ntransfer-encoding: chunked\r\n");
+	if (chunked != NULL && chunked < end)
+		return memcmp(c->answer + c->have - 7, "\r\n0\r\n\r\n", 7) == 0;
 	length = strcasestr(c->answer, "\r\ncontent-length:");
 	if (length == NULL || length > end)
 	{
