@@ -16,9 +16,10 @@ INSERT INTO person (n, kind, alone, together)
 SELECT k.n, k.kind, wacta.upsert_lead('98765' || lpad(k.n::text, 5, '0'), 'Twin ' || k.n, k.project), wacta.upsert_lead('98764' || lpad(k.n::text, 5, '0'), 'Twin ' || k.n, k.project)
   FROM (VALUES (1, 'by a message', 'Green Acres'), (2, 'by a lead''s link', 'Green Acres'), (3, 'of a project without brochure', 'Lake View'), (4, 'of one with a document', 'Hill Top'),
     (5, 'of no project', NULL), (6, 'about another project', 'Lake View'), (7, 'agreed before', 'Green Acres'), (8, 'has an owner', 'Green Acres'), (9, 'has a call already', 'Green Acres'),
-    (10, 'speaks French', NULL), (11, 'by a seed token', 'Green Acres'), (12, 'merged', 'Green Acres'), (13, 'visited before', 'Green Acres'), (14, 'without a name', 'Green Acres'),
+    (10, 'speaks French', NULL), (11, 'by a seed token', 'Green Acres'), (12, 'says so twice', 'Green Acres'), (13, 'visited before', 'Green Acres'), (14, 'without a name', 'Green Acres'),
     (21, 'has said no', 'Green Acres'), (22, 'said yes before', 'Green Acres'), (23, 'opted out', 'Green Acres'), (24, 'another pitch waits', 'Green Acres'), (25, 'is to be forgotten', 'Green Acres'),
-    (26, 'says no', 'Green Acres'), (27, 'by a forged link', 'Green Acres'), (28, 'is a previewer', 'Green Acres'), (29, 'has no number', 'Green Acres'), (30, 'agreed in the future', 'Green Acres')) k(n, kind, project);
+    (26, 'says no', 'Green Acres'), (27, 'by a forged link', 'Green Acres'), (28, 'is a previewer', 'Green Acres'), (29, 'has no number', 'Green Acres'), (30, 'agreed in the future', 'Green Acres'),
+    (31, 'merged', 'Green Acres'), (32, 'by a link with another word', 'Green Acres')) k(n, kind, project);
 CREATE VIEW pg_temp.twin AS SELECT p.n, p.kind, true AS is_alone, p.alone AS lead_id FROM person p UNION ALL SELECT p.n, p.kind, false, p.together FROM person p;
 \o /dev/null
 SELECT wacta.send_interactive(t.lead_id) FROM pg_temp.twin t WHERE n IN (1, 6, 7, 8, 13, 14, 21, 22, 23, 24);
@@ -44,12 +45,12 @@ CREATE FUNCTION pg_temp.link(n integer, lead bigint) RETURNS text LANGUAGE sql A
   SELECT CASE $1 WHEN 11 THEN wacta.mint_token($2) WHEN 27 THEN 'junk'
                  ELSE pg_temp.token(coalesce((SELECT min(m.message_id) FROM wacta.message m WHERE m.lead_id = $2), $2), CASE $1 WHEN 26 THEN 'not_interested' ELSE 'interested' END) END $$;
 CREATE TEMP TABLE tap AS
-  SELECT t.*, pg_temp.link(t.n, t.lead_id) AS token, CASE t.n WHEN 11 THEN 'Interested' END AS action,
+  SELECT t.*, pg_temp.link(t.n, t.lead_id) AS token, CASE t.n WHEN 11 THEN 'Interested' WHEN 12 THEN 'interested' WHEN 32 THEN 'not_interested' END AS action,
          jsonb_strip_nulls(jsonb_build_object('host', 'crm.example.com', 'user-agent', CASE t.n WHEN 28 THEN 'WhatsApp/2.23' ELSE 'a phone' END, 'x-wacta-peer', '203.0.113.' || t.n,
            'accept-language', CASE t.n WHEN 10 THEN 'fr' END)) AS headers
     FROM pg_temp.twin t;
-SELECT wacta.merge_leads(wacta.upsert_lead('98763' || lpad(is_alone::integer::text, 5, '0'), 'Twin 12', 'Green Acres'), lead_id) FROM tap WHERE n = 12;
-UPDATE tap SET lead_id = wacta.living_lead(lead_id) WHERE n = 12;
+SELECT wacta.merge_leads(wacta.upsert_lead('98763' || lpad(is_alone::integer::text, 5, '0'), 'Twin 31', 'Green Acres'), lead_id) FROM tap WHERE n = 31;
+UPDATE tap SET lead_id = wacta.living_lead(lead_id) WHERE n = 31;
 SELECT wacta.forget(lead_id) FROM tap WHERE n = 25;
 \o
 

@@ -20,10 +20,15 @@ BEGIN
   INSERT INTO wacta.message (lead_id, purpose, channel_id, template_id, project_id, expires_at)
   SELECT k.lead_id, 'brochure', (SELECT wacta.default_channel()), p.brochure_template_id, p.project_id, wacta.now() + c.message_ttl
     FROM unnest(taps) k JOIN wacta.project p USING (project_id) CROSS JOIN wacta.config c WHERE wacta.has_brochure(p);
+  WITH calls AS MATERIALIZED (
+    SELECT l.lead_id, l.project_id, l.owner, k.via FROM unnest(taps) k JOIN wacta.lead l USING (lead_id)
+     WHERE NOT EXISTS (SELECT FROM wacta.follow_up f WHERE f.lead_id = l.lead_id AND f.closed_at IS NULL)
+  ), due AS MATERIALIZED (
+    SELECT p.project_id, wacta.next_sales_time(p.project_id, wacta.now() + c.follow_up_delay) AS due_at
+      FROM (SELECT DISTINCT x.project_id FROM calls x) p CROSS JOIN wacta.config c
+  )
   INSERT INTO wacta.follow_up (lead_id, due_at, assignee, reason)
-  SELECT l.lead_id, wacta.next_sales_time(l.project_id, wacta.now() + c.follow_up_delay), l.owner, wacta.interest_reason(k.via)
-    FROM unnest(taps) k JOIN wacta.lead l USING (lead_id) CROSS JOIN wacta.config c
-   WHERE NOT EXISTS (SELECT FROM wacta.follow_up f WHERE f.lead_id = l.lead_id AND f.closed_at IS NULL);
+  SELECT x.lead_id, d.due_at, x.owner, wacta.interest_reason(x.via) FROM calls x JOIN due d ON d.project_id IS NOT DISTINCT FROM x.project_id;
 END
 $$;
 COMMENT ON FUNCTION wacta.write_interest(wacta.click[]) IS
@@ -40,11 +45,14 @@ DECLARE
   locked   bigint[];
   taps     wacta.click[];
 BEGIN
+  -- what wacta.examine_link() asks, of all at once; who was merged into another person is left to it
   SELECT array_agg(t.nth), array_agg(t.lead_id), array_agg(t.message_id) INTO nths, people, messages
-    FROM (SELECT DISTINCT ON (e.lead_id) u.nth, e.lead_id, e.message_id
-            FROM unnest($1, $2, $3, $4) WITH ORDINALITY u(token, action, lead, evidence, nth) CROSS JOIN LATERAL wacta.examine_link(u.token, u.action, u.lead) e
-           WHERE e.reason IS NULL AND e.action = 'interested' AND u.evidence ->> 'explicit' IS DISTINCT FROM 'true' AND wacta.inert_kind(u.evidence) IS NULL
-           ORDER BY e.lead_id, u.nth) t;
+    FROM (SELECT DISTINCT ON (k.lead_id) u.nth, k.lead_id, k.message_id
+            FROM (SELECT x.*, replace(lower(btrim(x.action)), ' ', '_') AS wanted FROM unnest($1, $2, $3, $4) WITH ORDINALITY x(token, action, lead, evidence, nth)) u
+           CROSS JOIN LATERAL wacta.token_check(u.token) k
+           WHERE k.reason IS NULL AND k.lead_id = coalesce(u.lead, k.lead_id) AND coalesce(k.action, u.wanted) = 'interested' AND coalesce(u.wanted, k.action) = 'interested'
+             AND u.evidence ->> 'explicit' IS DISTINCT FROM 'true' AND wacta.inert_kind(u.evidence) IS NULL
+           ORDER BY k.lead_id, u.nth) t;
   -- whoever waits for a lead keeps all the others waiting: so nobody does
   locked := ARRAY(SELECT l.lead_id FROM wacta.lead l WHERE l.lead_id = ANY (people) ORDER BY l.lead_id FOR NO KEY UPDATE SKIP LOCKED);
   -- a statement of its own, for it must see all that was decided until the locks were ours; with nothing queued there is nothing to end

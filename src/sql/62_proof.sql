@@ -8,6 +8,9 @@ CREATE FUNCTION wacta.header(headers jsonb, name text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
+  IF $1 ? $2 AND jsonb_typeof($1) = 'object' THEN        -- as front doors write it
+    RETURN $1 ->> $2;
+  END IF;
   RETURN (SELECT h.value FROM jsonb_each_text(CASE WHEN jsonb_typeof($1) = 'object' THEN $1 ELSE '{}' END) h WHERE lower(h.key) = $2 LIMIT 1);
 END
 $$;

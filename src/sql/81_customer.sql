@@ -20,8 +20,10 @@ COMMENT ON FUNCTION wacta_http.is_prefetch(jsonb, text) IS 'Whether a request sa
 CREATE FUNCTION wacta_http.visit(method text DEFAULT wacta_http.request('method'), headers jsonb DEFAULT wacta_http.request_headers()) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
+DECLARE
+  peer inet := wacta.peer_address($2);
 BEGIN
-  RETURN jsonb_strip_nulls(jsonb_build_object('method', $1, 'agent', left($2 ->> 'user-agent', 300), 'network', wacta_http.network(wacta.peer_address($2)),
+  RETURN jsonb_strip_nulls(jsonb_build_object('method', $1, 'agent', left($2 ->> 'user-agent', 300), 'network', wacta_http.network(peer),
     'purpose', CASE WHEN wacta_http.is_prefetch($2, $1) THEN 'prefetch' END));
 END
 $$;
