@@ -9,7 +9,8 @@
  *
  * Customers' taps run in groups (group.c), few of them at a time: each then finds
  * more taps waiting, and takes fewer transactions for them.  A group waits for
- * nobody's lock, so it need not leave room for others of its kind.
+ * nobody's lock, so it need not leave room for others of its kind.  A tap that
+ * comes alone does wait, but there is one such at a time, in the place of a group.
  *
  * Must not know what a call does.  Called by exchange.c.
  *
@@ -149,6 +150,26 @@ running_beside(const Pool *pool, const Call *call)
 	return count + count_share(pool->gathering, call->share.key);
 }
 
+static bool
+goes_in_group(const Pool *pool, const Call *call)
+{
+	return pool->config->group > 1 && group_takes(call);
+}
+
+/* Taps that run together, or one that came alone; 0: something else runs. */
+static int
+running_taps(const Pool *pool, const Call *call)
+{
+	const Call *member;
+	int			count = 0;
+
+	if (call == NULL || call->members == NULL)
+		return call != NULL && goes_in_group(pool, call);
+	TAILQ_FOREACH(member, call->members, link)
+		count++;
+	return count;
+}
+
 static int
 running_groups(const Pool *pool)
 {
@@ -156,31 +177,19 @@ running_groups(const Pool *pool)
 	int			i;
 
 	for (i = 0; i < pool->config->size; i++)
-		count += pool->sessions[i].call != NULL && pool->sessions[i].call->members != NULL;
+		count += running_taps(pool, pool->sessions[i].call) > 0;
 	return count;
 }
 
 static int
 running_members(const Pool *pool)
 {
-	const Call *member;
 	int			count = 0;
 	int			i;
 
 	for (i = 0; i < pool->config->size; i++)
-	{
-		if (pool->sessions[i].call == NULL || pool->sessions[i].call->members == NULL)
-			continue;
-		TAILQ_FOREACH(member, pool->sessions[i].call->members, link)
-			count++;
-	}
+		count += running_taps(pool, pool->sessions[i].call);
 	return count;
-}
-
-static bool
-goes_in_group(const Pool *pool, const Call *call)
-{
-	return pool->config->group > 1 && group_takes(call);
 }
 
 /* Two, so that one works while the other waits for the disk; more when the pool is made for more processors. */
@@ -380,7 +389,17 @@ on_group_timer(evutil_socket_t fd, short what, void *arg)
 static void
 run(Session *session, Call *call)
 {
-	run_call(session, goes_in_group(session->pool, call) ? gather(session->pool, call) : call);
+	Pool	   *pool = session->pool;
+
+	if (!goes_in_group(pool, call))
+		run_call(session, call);
+	else if (running_groups(pool) > 0 || has_waiting(pool, 1))
+		run_call(session, gather(pool, call));
+	else
+	{
+		pool->crowd = 1;
+		run_call(session, call);
+	}
 }
 
 static void

@@ -140,6 +140,21 @@ sub test_held_lead
 	return;
 }
 
+# Nor does it matter that they came first.
+sub test_held_leads
+{
+	my @held = new_leads(3);
+	my @leads = new_leads(10);
+	my $holder = held('SELECT 1 FROM wacta.lead WHERE lead_id IN (' . join(', ', @held) . ') FOR UPDATE');
+	my @waiting = map { my $tap = tap($held[$_]); wait_until_blocked($_ + 1); $tap } 0 .. $#held;
+	is(statuses(map { tap($_) } @leads), join(' ', (200) x @leads), 'people are served while three before them wait');
+	is(blocked(), 3, 'who do so still');
+	$holder->quit;
+	is(statuses(@waiting), '200 200 200', 'and have their turn');
+	is(served(@held, @leads), 13, 'each once');
+	return;
+}
+
 # Those who are no first yes.
 sub test_others
 {
@@ -232,6 +247,7 @@ prepare();
 test_sharing();
 test_pages();
 test_held_lead();
+test_held_leads();
 test_others();
 test_one_person();
 test_refused_by_site();
