@@ -187,6 +187,18 @@ sub test_one_person
 	return;
 }
 
+# A phone that has lost its network has tapped all the same.
+sub test_hang_up
+{
+	my @leads = new_leads(8);
+	my ($session, @taps) = crowd('wacta.event', @leads);
+	close $_ for @taps[ 0, 2, 4, 6 ];
+	$session->quit;
+	is(statuses(@taps[ 1, 3, 5, 7 ]), '200 200 200 200', 'others are answered when some have hung up');
+	wait_for('all are served', sub { served(@leads) == 8 });
+	return;
+}
+
 # One whom the site's own trigger refuses.
 sub test_refused_by_site
 {
@@ -250,6 +262,7 @@ test_held_lead();
 test_held_leads();
 test_others();
 test_one_person();
+test_hang_up();
 test_refused_by_site();
 test_broken();
 test_time_out();
