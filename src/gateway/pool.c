@@ -26,7 +26,7 @@
 #include "group.h"
 #include "session.h"
 
-#define GROUP_PAUSE		1000	/* microseconds */
+#define GROUP_PAUSE		3000	/* microseconds */
 
 typedef struct CallQueue
 {
